@@ -1,0 +1,417 @@
+//! What is written down. The state is the fold of these events, so each holds all that the fold needs: no event's meaning depends
+//! on the configuration of the day it is replayed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::close::CloseRequest;
+use crate::model::execution::{Outcome, Reason, Timings};
+use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
+use crate::model::instrument::{Market, Side};
+use crate::model::number::{Amount, Factor, Leverage, Notional, Price, Quantity, SignedQuantity};
+use crate::model::order::OrderReport;
+use crate::model::signal::{OrderType, Signal};
+use crate::model::time::Timestamp;
+use crate::venue::{Effect, ErrorKind, VenueError};
+
+use crate::venue::PreparedBody;
+
+/// Numbers executions in the order in which they were admitted, from 1.
+pub type ExecutionNumber = u64;
+
+/// One leg of one execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LegRef {
+    /// The execution.
+    pub execution: ExecutionNumber,
+    /// The leg, counted from 0.
+    pub leg: usize,
+}
+
+/// What was asked of the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// To open what a signal wishes. Its metadata is kept apart.
+    Signal(Box<Signal>),
+    /// To close positions.
+    Close(CloseRequest),
+}
+
+impl Command {
+    /// The id it is idempotent by.
+    #[must_use]
+    pub fn id(&self) -> &SignalId {
+        match self {
+            Self::Signal(signal) => &signal.id,
+            Self::Close(close) => &close.id,
+        }
+    }
+}
+
+/// What the ledger must know of an instrument for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Our name of what is traded.
+    pub asset: Asset,
+    /// The venue's name of it: fees may be paid in it.
+    pub base: Asset,
+    /// What profit, loss and margin are in.
+    pub settle: Asset,
+    /// Spot or perpetual.
+    pub market: Market,
+    /// Decimals that costs are kept to.
+    pub money_scale: u32,
+}
+
+/// What a leg holds back until it has traded or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reserve {
+    /// Notional at the worst price admitted, in quote units: counts in limits.
+    pub notional: Notional,
+    /// Margin and fee at the worst price admitted, in the settlement currency: counts in capital.
+    pub capital: Notional,
+}
+
+/// What was decided for one leg: an order to prepare, or the reason why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegPlan {
+    /// Where the agent's signal is carried out.
+    pub deployment: DeploymentId,
+    /// Whose it is.
+    pub agent: AgentId,
+    /// The account.
+    pub account: AccountId,
+    /// Its venue.
+    pub venue: VenueId,
+    /// The instrument, where one was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symbol: Option<VenueSymbol>,
+    /// The order, unless the leg ended at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderPlan>,
+    /// How it ended, if it did at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<(Outcome, Reason)>,
+    /// How long the decision took.
+    #[serde(default)]
+    pub timings: Timings,
+}
+
+/// The order a leg will prepare, with what it reserves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderPlan {
+    /// Buy or sell.
+    pub side: Side,
+    /// How much at most, in base units. Of a close: what the position's share is; the order takes what the venue still holds.
+    pub quantity: Quantity,
+    /// Market or limit.
+    pub order: OrderType,
+    /// The worst price admitted.
+    pub worst_price: Price,
+    /// The account's leverage for it.
+    pub leverage: Leverage,
+    /// For the ledger.
+    pub terms: Terms,
+    /// What it holds back.
+    pub reserve: Reserve,
+    /// Turns quote units into the currency of the limits, as stated in the configuration when it was decided.
+    pub rate: Factor,
+    /// The signal whose lots are closed first, when the request named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closes: Option<SignalId>,
+}
+
+/// A command taken: from here on it is the same execution for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// Its number.
+    pub number: ExecutionNumber,
+    /// What was asked.
+    pub command: Command,
+    /// The hash of its canonical body.
+    pub body_hash: String,
+    /// The hash of the metadata that is kept apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_hash: Option<String>,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// When no order may be sent for it any more; closes have no such instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
+    /// What was decided for each leg.
+    pub legs: Vec<LegPlan>,
+    /// Where to turn next if a leg comes to nothing (routing `first`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standby: Vec<(DeploymentId, AccountId)>,
+}
+
+/// The intent of one order: durable before a byte of it leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The leg it is for.
+    pub leg: LegRef,
+    /// Which attempt of that leg, from 0.
+    pub attempt: u32,
+    /// When it was prepared, by our clock.
+    pub at: Timestamp,
+    /// The exact request.
+    pub(crate) prepared: PreparedBody,
+    /// How long it took.
+    #[serde(default)]
+    pub timings: Timings,
+}
+
+impl Intent {
+    /// Our name of the order.
+    #[must_use]
+    pub fn client_order_id(&self) -> &ClientOrderId {
+        &self.prepared.client_order_id
+    }
+}
+
+/// A failed call, as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind of failure.
+    pub kind: ErrorKind,
+    /// Whether it may have happened.
+    pub effect: Effect,
+    /// The venue's own code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// In words.
+    pub message: String,
+}
+
+impl From<&VenueError> for Failure {
+    fn from(error: &VenueError) -> Self {
+        Self { kind: error.kind, effect: error.effect, code: error.code.clone(), message: error.to_string() }
+    }
+}
+
+/// A person's verdict on an order whose fate no evidence tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It never took effect.
+    Absent,
+    /// It traded this much at this price, fees unknown: booked as an adjustment.
+    Filled {
+        /// In base units.
+        quantity: Quantity,
+        /// The average price.
+        price: Price,
+    },
+}
+
+/// What the kill switch stops.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KillScope {
+    /// Everything.
+    All,
+    /// One agent.
+    Agent(AgentId),
+    /// One account.
+    Account(AccountId),
+    /// One venue.
+    Venue(VenueId),
+    /// One asset.
+    Asset(Asset),
+}
+
+impl std::fmt::Display for KillScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Agent(id) => write!(f, "agent {id}"),
+            Self::Account(id) => write!(f, "account {id}"),
+            Self::Venue(id) => write!(f, "venue {id}"),
+            Self::Asset(id) => write!(f, "asset {id}"),
+        }
+    }
+}
+
+/// What happened, in the order in which it was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "events are made one at a time and live shortly")]
+pub enum Event {
+    /// The engine opened the journal.
+    Started {
+        /// The version of the software.
+        version: String,
+        /// The tag that begins our client order ids, for ever.
+        namespace: String,
+    },
+    /// A command was taken.
+    Admitted(Admission),
+    /// A further leg of an execution was decided.
+    LegPlanned {
+        /// The execution.
+        execution: ExecutionNumber,
+        /// What was decided.
+        plan: LegPlan,
+    },
+    /// A leg ended without a further order.
+    LegEnded {
+        /// The leg.
+        leg: LegRef,
+        /// How.
+        outcome: Outcome,
+        /// Why.
+        why: Reason,
+    },
+    /// An order's intent; see [`Intent`].
+    Prepared(Intent),
+    /// The venue reported on an order.
+    Reported {
+        /// What it said; of the fills, only those not known before.
+        report: OrderReport,
+        /// How long it took.
+        #[serde(default)]
+        timings: Timings,
+    },
+    /// An order may have taken effect.
+    BecameUnknown {
+        /// The order.
+        order: ClientOrderId,
+        /// What happened.
+        why: String,
+        /// When.
+        at: Timestamp,
+        /// How long it took.
+        #[serde(default)]
+        timings: Timings,
+    },
+    /// An order took no effect: it never left, or the venue refused it.
+    Failed {
+        /// The order.
+        order: ClientOrderId,
+        /// What happened.
+        failure: Failure,
+        /// Whether another attempt follows.
+        again: bool,
+        /// How long it took.
+        #[serde(default)]
+        timings: Timings,
+    },
+    /// The venue's evidence says that an order never took effect and never can.
+    ProvedAbsent {
+        /// The order.
+        order: ClientOrderId,
+        /// What was asked and answered.
+        evidence: String,
+        /// Whether another attempt follows.
+        again: bool,
+    },
+    /// A prepared order was retired before it was sent.
+    Superseded {
+        /// The order.
+        order: ClientOrderId,
+        /// Why.
+        why: Reason,
+        /// Whether another attempt follows.
+        again: bool,
+    },
+    /// A person settled an unknown order.
+    Resolved {
+        /// The order.
+        order: ClientOrderId,
+        /// The verdict.
+        verdict: Verdict,
+        /// Why, in the person's words.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The kill switch was thrown.
+    Killed {
+        /// What it stops.
+        scope: KillScope,
+        /// Why.
+        reason: String,
+    },
+    /// The kill switch was lifted.
+    Resumed {
+        /// What it stopped.
+        scope: KillScope,
+        /// Why.
+        reason: String,
+    },
+    /// Entries on an account were halted because its truth and ours differ.
+    Halted {
+        /// The account.
+        account: AccountId,
+        /// Why.
+        why: Reason,
+    },
+    /// A person lifted the halt.
+    Unhalted {
+        /// The account.
+        account: AccountId,
+        /// Why.
+        reason: String,
+    },
+    /// What an account held in a currency when it was first seen.
+    Funded {
+        /// The account.
+        account: AccountId,
+        /// The currency.
+        asset: Asset,
+        /// The balance.
+        amount: Amount,
+    },
+    /// What an account holds of an instrument that is not ours, as first seen or as a person settled it: never sold by us.
+    External {
+        /// The account.
+        account: AccountId,
+        /// The instrument.
+        symbol: VenueSymbol,
+        /// Positive is long.
+        quantity: SignedQuantity,
+        /// Why it is booked.
+        reason: String,
+    },
+}
+
+impl Event {
+    /// The event's name in the journal.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Admitted(_) => "admitted",
+            Self::LegPlanned { .. } => "leg_planned",
+            Self::LegEnded { .. } => "leg_ended",
+            Self::Prepared(_) => "prepared",
+            Self::Reported { .. } => "reported",
+            Self::BecameUnknown { .. } => "became_unknown",
+            Self::Failed { .. } => "failed",
+            Self::ProvedAbsent { .. } => "proved_absent",
+            Self::Superseded { .. } => "superseded",
+            Self::Resolved { .. } => "resolved",
+            Self::Killed { .. } => "killed",
+            Self::Resumed { .. } => "resumed",
+            Self::Halted { .. } => "halted",
+            Self::Unhalted { .. } => "unhalted",
+            Self::Funded { .. } => "funded",
+            Self::External { .. } => "external",
+        }
+    }
+
+    /// The order it is about, if it is about one.
+    #[must_use]
+    pub fn order(&self) -> Option<&ClientOrderId> {
+        match self {
+            Self::Prepared(intent) => Some(intent.client_order_id()),
+            Self::Reported { report, .. } => Some(&report.client_order_id),
+            Self::BecameUnknown { order, .. }
+            | Self::Failed { order, .. }
+            | Self::ProvedAbsent { order, .. }
+            | Self::Superseded { order, .. }
+            | Self::Resolved { order, .. } => Some(order),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The words of the engine as types: names, exact numbers, instruments, signals, orders and executions.
+
+pub mod ids;
+pub mod number;
+pub mod time;
+
+pub mod instrument;
+pub mod close;
+pub mod signal;
+
+pub mod execution;
+pub mod order;

@@ -1,0 +1,382 @@
+//! An agent's wish: what `execute` takes.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::ids::{AgentId, Asset, SignalId, VenueId};
+use super::instrument::{Market, Side};
+use super::number::{Fraction, Leverage, Notional, Price, Quantity};
+use super::time::{Timestamp, duration_text};
+
+/// The direction of a signal or a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Gains when the price rises.
+    Long,
+    /// Gains when the price falls.
+    Short,
+}
+
+impl Direction {
+    /// The side of the order that opens this direction.
+    #[must_use]
+    pub const fn entry_side(self) -> Side {
+        match self {
+            Self::Long => Side::Buy,
+            Self::Short => Side::Sell,
+        }
+    }
+}
+
+/// How large each leg is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sizing {
+    /// This much in quote units, per leg, rounded down to whole lots at the worst price admitted.
+    Notional(Notional),
+    /// This much of the asset, per leg, rounded down to whole lots.
+    Quantity(Quantity),
+}
+
+/// How long an order may rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeInForce {
+    /// Until it is filled or canceled.
+    #[default]
+    Gtc,
+    /// What does not fill at once is canceled.
+    Ioc,
+    /// All of it at once, or nothing.
+    Fok,
+}
+
+/// The order a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum OrderType {
+    /// At the market, but never beyond the worst price that `slippage` admits.
+    #[default]
+    Market,
+    /// At `price` or better.
+    Limit {
+        /// The limit.
+        price: Price,
+        /// How long it may rest.
+        #[serde(default)]
+        time_in_force: TimeInForce,
+        /// Refused rather than filled at once.
+        #[serde(default)]
+        post_only: bool,
+    },
+}
+
+/// Which venues take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Routing {
+    /// Every enabled venue, one leg each.
+    #[default]
+    All,
+    /// The first venue, in the deployment's order, where the leg can be opened.
+    First,
+}
+
+/// What becomes of the other legs when one fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegPolicy {
+    /// Each leg stands for itself.
+    #[default]
+    BestEffort,
+}
+
+/// An instruction to open a position, unique for ever by its id.
+///
+/// The JSON form is strict: unknown fields, JSON numbers for money and fields that this version cannot carry out
+/// (`exits`, for one) are refused with a sentence, never ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signal {
+    /// Unique for ever: the same id with the same body is the same execution.
+    pub id: SignalId,
+    /// Whose signal it is.
+    pub agent: AgentId,
+    /// What to trade.
+    pub asset: Asset,
+    /// On which market; perpetuals when absent.
+    #[serde(default)]
+    pub market: Market,
+    /// Long or short.
+    pub direction: Direction,
+    /// How sure the agent is.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "confidence")]
+    pub confidence: Option<Fraction>,
+    /// When the agent decided; the validity counts from here, or from receipt when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// How long an order may still be sent for it.
+    #[serde(default = "default_validity", with = "duration_text")]
+    pub valid_for: Duration,
+    /// How large each leg is.
+    pub sizing: Sizing,
+    /// How many times its margin each leg is worth; 1 when absent.
+    #[serde(default = "default_leverage")]
+    pub leverage: Leverage,
+    /// How far from the reference price a market order may fill.
+    #[serde(default = "default_slippage")]
+    pub slippage: Fraction,
+    /// The kind of order.
+    #[serde(default)]
+    pub order: OrderType,
+    /// The venues that may take part; all enabled ones when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub venues: Option<Vec<VenueId>>,
+    /// How the venues are chosen.
+    #[serde(default)]
+    pub routing: Routing,
+    /// What becomes of the other legs when one fails.
+    #[serde(default)]
+    pub leg_policy: LegPolicy,
+    /// Whatever the caller wants to find again. Not part of the body: kept apart and erasable.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+const fn default_validity() -> Duration {
+    Duration::from_secs(60)
+}
+
+const fn default_leverage() -> Leverage {
+    Leverage::ONE
+}
+
+fn default_slippage() -> Fraction {
+    "0.01".parse().expect("0.01 is a fraction")
+}
+
+/// Confidence is no money: a JSON number is taken too, by its text.
+fn confidence<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Fraction>, D::Error> {
+    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+    let text = match value {
+        None | Some(serde_json::Value::Null) => return Ok(None),
+        Some(serde_json::Value::String(text)) => text,
+        Some(serde_json::Value::Number(number)) => number.to_string(),
+        Some(other) => return Err(serde::de::Error::custom(format!("confidence is {other}, but must be between 0 and 1"))),
+    };
+    text.parse().map(Some).map_err(|e| serde::de::Error::custom(format!("confidence: {e}")))
+}
+
+/// Why a signal is refused before anything is written down.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignalError {
+    /// Not of the published form.
+    #[error("signal{id}: {reason}", id = .id.as_ref().map(|id| format!(" {id}")).unwrap_or_default())]
+    Form {
+        /// The signal's id, where it could be read.
+        id: Option<String>,
+        /// What is wrong, where, what was given and what fits.
+        reason: String,
+    },
+    /// A wish that this version cannot carry out.
+    #[error("signal {id}: `{field}` is not supported by this version ({reason}); nothing was done")]
+    Unsupported {
+        /// The signal's id.
+        id: String,
+        /// The field.
+        field: &'static str,
+        /// What is supported.
+        reason: &'static str,
+    },
+}
+
+/// The fields of the contract, for suggestions.
+const FIELDS: &[&str] = &[
+    "id", "agent", "asset", "market", "direction", "confidence", "created_at", "valid_for", "sizing", "leverage", "slippage", "order",
+    "exits", "venues", "routing", "leg_policy", "metadata",
+];
+
+impl Signal {
+    /// Reads a signal from JSON.
+    ///
+    /// # Errors
+    /// [`SignalError`] names the field, what was given and what fits.
+    pub fn from_json(text: &str) -> Result<Self, SignalError> {
+        let value: serde_json::Value =
+            serde_json::from_str(text).map_err(|e| SignalError::Form { id: None, reason: format!("not valid JSON: {e}") })?;
+        Self::from_value(value)
+    }
+
+    /// Reads a signal from a JSON value.
+    ///
+    /// # Errors
+    /// [`SignalError`] names the field, what was given and what fits.
+    pub fn from_value(value: serde_json::Value) -> Result<Self, SignalError> {
+        let serde_json::Value::Object(fields) = &value else {
+            return Err(SignalError::Form { id: None, reason: "a signal is a JSON object".into() });
+        };
+        let id = fields.get("id").and_then(|id| id.as_str()).map(str::to_owned);
+        if let Some(unknown) = fields.keys().find(|key| !FIELDS.contains(&key.as_str())) {
+            return Err(SignalError::Form { id, reason: format!("unknown field `{unknown}`; the fields are {}", FIELDS.join(", ")) });
+        }
+        let unsupported = |field, reason| {
+            Err(SignalError::Unsupported { id: id.clone().unwrap_or_default(), field, reason })
+        };
+        if fields.get("exits").is_some_and(|exits| !exits.is_null()) {
+            return unsupported("exits", "positions are closed with close_positions");
+        }
+        if fields.get("leg_policy").is_some_and(|policy| *policy != "best_effort") {
+            return unsupported("leg_policy", "only best_effort is");
+        }
+        if fields.get("routing").is_some_and(|routing| *routing != "all" && *routing != "first") {
+            return unsupported("routing", "only all and first are");
+        }
+        if fields.get("market").is_some_and(|market| *market == "any") {
+            return unsupported("market", "name perp or spot");
+        }
+        let relative = |sizing: &serde_json::Value| sizing.get("equity_fraction").is_some() || sizing.get("risk_fraction").is_some();
+        if fields.get("sizing").is_some_and(relative) {
+            return unsupported("sizing", "only notional and quantity are");
+        }
+        // Field by field first, so that an error names its field.
+        for (field, given) in fields {
+            check_field(field, given).map_err(|reason| SignalError::Form { id: id.clone(), reason: format!("{field}: {reason}") })?;
+        }
+        let signal: Self = serde_json::from_value(value).map_err(|e| SignalError::Form { id: id.clone(), reason: e.to_string() })?;
+        signal.check().map_err(|reason| SignalError::Form { id, reason })?;
+        Ok(signal)
+    }
+
+    /// Checks what the types alone cannot: sizes above zero, validity above zero.
+    ///
+    /// # Errors
+    /// A sentence that names the field, what was given and what fits.
+    pub fn check(&self) -> Result<(), String> {
+        let zero = match self.sizing {
+            Sizing::Notional(notional) => notional.is_zero(),
+            Sizing::Quantity(quantity) => quantity.is_zero(),
+        };
+        if zero {
+            return Err("sizing is 0, but must be greater than 0".into());
+        }
+        if self.valid_for.is_zero() {
+            return Err("valid_for is 0, but must be at least 1ms".into());
+        }
+        if self.slippage == Fraction::new(rust_decimal::Decimal::ONE).expect("1 is a fraction") && self.direction == Direction::Short {
+            return Err("slippage is 1, but must be less than 1 when selling".into());
+        }
+        if self.venues.as_ref().is_some_and(Vec::is_empty) {
+            return Err("venues is empty; leave it out to mean all enabled ones".into());
+        }
+        Ok(())
+    }
+
+    /// The body in its canonical form: every default spelled out, numbers and times in their one spelling, no `metadata`.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let mut body = self.clone();
+        body.metadata.clear();
+        serde_json::to_string(&body).expect("a signal is plain data and always serializes")
+    }
+
+    /// SHA-256 of the canonical body, in hex.
+    #[must_use]
+    pub fn body_hash(&self) -> String {
+        hex(&Sha256::digest(self.canonical().as_bytes()))
+    }
+
+    /// When the signal stops being valid, if it was received at `received_at`.
+    #[must_use]
+    pub fn valid_until(&self, received_at: Timestamp) -> Timestamp {
+        self.created_at.unwrap_or(received_at).after(self.valid_for)
+    }
+}
+
+fn check_field(field: &str, given: &serde_json::Value) -> Result<(), String> {
+    fn read<T: serde::de::DeserializeOwned>(given: &serde_json::Value) -> Result<(), String> {
+        serde_json::from_value::<T>(given.clone()).map(|_| ()).map_err(|e| e.to_string())
+    }
+    match field {
+        "id" => read::<SignalId>(given),
+        "agent" => read::<AgentId>(given),
+        "asset" => read::<Asset>(given),
+        "market" => read::<Market>(given),
+        "direction" => read::<Direction>(given),
+        "confidence" => confidence(given).map(|_| ()).map_err(|e: serde_json::Error| e.to_string()),
+        "created_at" => read::<Option<Timestamp>>(given),
+        "valid_for" => duration_text::deserialize(given).map(|_| ()).map_err(|e: serde_json::Error| e.to_string()),
+        "sizing" => read::<Sizing>(given),
+        "leverage" => read::<Leverage>(given),
+        "slippage" => read::<Fraction>(given),
+        "order" => read::<OrderType>(given),
+        "venues" => read::<Option<Vec<VenueId>>>(given),
+        "routing" => read::<Routing>(given),
+        "leg_policy" => read::<LegPolicy>(given),
+        "metadata" => read::<serde_json::Map<String, serde_json::Value>>(given),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes in lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = r#"{"id":"s-1","agent":"demo","asset":"HYPE","direction":"long","sizing":{"notional":"500"}}"#;
+
+    fn with(change: &str) -> Result<Signal, SignalError> {
+        Signal::from_json(&PLAIN.replacen("{\"id\"", &format!("{{{change},\"id\""), 1))
+    }
+
+    #[test]
+    fn defaults_and_spelling_do_not_change_the_body() {
+        let plain = Signal::from_json(PLAIN).unwrap();
+        let spelled = with(r#""market":"perp","valid_for":"60s","leverage":"1.0","slippage":"0.010","routing":"all","order":{"type":"market"},"metadata":{"tweet":"42"}"#).unwrap();
+        assert_eq!(plain.body_hash(), spelled.body_hash());
+        let other = Signal::from_json(&PLAIN.replace("500", "501")).unwrap();
+        assert_ne!(plain.body_hash(), other.body_hash());
+    }
+
+    #[test]
+    fn the_canonical_form_reads_back() {
+        let signal = with(r#""order":{"type":"limit","price":"38.10","time_in_force":"ioc"},"confidence":0.8,"created_at":"2026-01-31T12:00:00+01:00""#).unwrap();
+        let again = Signal::from_json(&signal.canonical()).unwrap();
+        assert_eq!(again, signal);
+        assert_eq!(again.confidence.unwrap().to_string(), "0.8");
+    }
+
+    #[test]
+    fn bad_signals_say_what_fits() {
+        let check = |result: Result<Signal, SignalError>, words: &str| {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}\nshould contain {words}");
+        };
+        check(with(r#""confidence":1.2"#), "confidence is 1.2, but must be between 0 and 1".trim_start_matches("confidence is "));
+        check(with(r#""levrage":"5""#), "unknown field `levrage`");
+        check(with(r#""exits":{"stop_loss":{"fraction":"0.05"}}"#), "`exits` is not supported");
+        check(with(r#""leg_policy":"all_or_none""#), "`leg_policy` is not supported");
+        check(with(r#""valid_for":"soon""#), "not a length of time");
+        check(with(r#""slippage":"1.5""#), "between 0 and 1");
+        check(with(r#""leverage":5"#), "as a string");
+        check(Signal::from_json(&PLAIN.replace("\"500\"", "\"-1\"")), "0 or more");
+        check(Signal::from_json(&PLAIN.replace("\"500\"", "\"NaN\"")), "not a decimal number");
+        check(Signal::from_json(&PLAIN.replace("\"500\"", "\"0\"")), "must be greater than 0");
+        check(Signal::from_json(&PLAIN.replace("\"500\"", "\"123456789012345678901234567890\"")), "more than 28");
+        check(Signal::from_json(&PLAIN.replace("{\"notional\":\"500\"}", "{\"equity_fraction\":\"0.1\"}")), "`sizing` is not supported");
+        check(Signal::from_json(&PLAIN.replace("s-1", "s 1")), "cannot be a signal id");
+        check(Signal::from_json("[]"), "JSON object");
+    }
+}

@@ -1,0 +1,182 @@
+//! What a venue must do to be traded on. Every method is required; what a venue lacks is in its [`Capabilities`].
+//!
+//! An order passes four hands, and each makes the type that the next one takes, so that skipping one does not compile:
+//! [`OrderRequest`] → [`Cleared`] (a gate) → [`Prepared`] (the account) → [`Journaled`] (a durable commit) →
+//! [`Account::place`].
+
+mod capabilities;
+mod error;
+mod prepared;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+pub use self::capabilities::{Absence, Capabilities, NonceRule, OrderCapabilities, PositionModel, Resend};
+pub use self::error::{Effect, ErrorKind, Operation, VenueError};
+pub(crate) use self::prepared::PreparedBody;
+pub use self::prepared::{Prepared, Ticket};
+use crate::gates::Cleared;
+use crate::journal::Journaled;
+use crate::model::ids::{AccountId, ClientOrderId, VenueId, VenueSymbol};
+use crate::model::instrument::Instrument;
+use crate::model::number::Price;
+use crate::model::order::{Balance, FillReport, NetPosition, OrderReport, OrderRequest};
+use crate::model::time::Timestamp;
+
+/// The prices of an instrument at an instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quote {
+    /// The instrument.
+    pub symbol: VenueSymbol,
+    /// The best price to sell at.
+    pub bid: Price,
+    /// The best price to buy at.
+    pub ask: Price,
+    /// By the venue's clock.
+    pub at: Timestamp,
+}
+
+/// Where a stream delivers. Bounded: `send` waits for room, `try_send` drops and counts.
+#[derive(Debug)]
+pub struct Sink<T>(mpsc::Sender<T>);
+
+impl<T> Clone for Sink<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// The engine no longer listens; the stream should end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the engine no longer listens")]
+pub struct Closed;
+
+impl<T> Sink<T> {
+    /// A sink with room for `capacity` items, and where they arrive.
+    #[must_use]
+    pub fn bounded(capacity: usize) -> (Self, mpsc::Receiver<T>) {
+        let (sender, receiver) = mpsc::channel(capacity);
+        (Self(sender), receiver)
+    }
+
+    /// Delivers one item, waiting for room. For what must not be lost.
+    ///
+    /// # Errors
+    /// [`Closed`] when the engine no longer listens.
+    pub async fn send(&self, item: T) -> Result<(), Closed> {
+        self.0.send(item).await.map_err(|_| Closed)
+    }
+
+    /// Delivers one item if there is room; `Ok(false)` says that it was dropped. For what a later item replaces.
+    ///
+    /// # Errors
+    /// [`Closed`] when the engine no longer listens.
+    pub fn try_send(&self, item: T) -> Result<bool, Closed> {
+        match self.0.try_send(item) {
+            Ok(()) => Ok(true),
+            Err(mpsc::error::TrySendError::Full(_)) => Ok(false),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Closed),
+        }
+    }
+}
+
+/// A place that trades: instruments and quotes, shared by all its accounts.
+#[async_trait]
+pub trait Venue: Send + Sync {
+    /// Its name.
+    fn id(&self) -> &VenueId;
+
+    /// What it can do, as data. Constant for the life of the value.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// All instruments it trades. Asked once when the engine opens; an instrument whose numbers cannot be kept exactly is left out by the caller.
+    async fn instruments(&self) -> Result<Vec<Instrument>, VenueError>;
+
+    /// The current quote of every instrument that has one.
+    async fn quotes(&self) -> Result<Vec<Quote>, VenueError>;
+
+    /// Delivers quotes as they change until the connection or the sink ends; the caller calls again. A quote may be dropped, the
+    /// latest one arrives.
+    async fn stream_quotes(&self, sink: Sink<Quote>) -> Result<(), VenueError>;
+}
+
+/// What a probe may do beside asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbePermission {
+    /// Whether the same bytes may be sent again where the venue is [`Resend::Idempotent`]. Never once the signal is no longer
+    /// valid or the kill switch is on: then a probe only finds or burns.
+    pub may_resend: bool,
+    /// The present, by our clock.
+    pub now: Timestamp,
+}
+
+/// What a venue says about an order whose fate is unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evidence {
+    /// It took effect.
+    Present(OrderReport),
+    /// It did not take effect and never can: the request can no longer arrive, and then it was not found.
+    AbsentForever {
+        /// What was asked and answered, for people.
+        evidence: String,
+    },
+    /// Neither is proved yet.
+    NotYet {
+        /// When asking again can tell more.
+        ask_at: Timestamp,
+        /// What is awaited, for people.
+        why: String,
+    },
+}
+
+/// The venue's truth about an account at one instant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccountSnapshot {
+    /// Every order that rests, and every order that changed since the instant asked for.
+    pub orders: Vec<OrderReport>,
+    /// Every trade since the instant asked for.
+    pub fills: Vec<FillReport>,
+    /// Every position that is not flat. On spot: the holdings other than the quote currency.
+    pub positions: Vec<NetPosition>,
+    /// Settled balances.
+    pub balances: Vec<Balance>,
+    /// By the venue's clock.
+    pub at: Timestamp,
+}
+
+/// One login at one venue.
+///
+/// No method repeats a write: an error after bytes may have left carries [`Effect::Unknown`], and what happens next is decided above.
+#[async_trait]
+pub trait Account: Send + Sync {
+    /// Its name.
+    fn id(&self) -> &AccountId;
+
+    /// The venue it is at.
+    fn venue(&self) -> &Arc<dyn Venue>;
+
+    /// Waits until an order can be prepared: a rate permit is held, leverage is set. Resolves at once where nothing is to be awaited.
+    async fn ready(&self, request: &OrderRequest) -> Result<(), VenueError>;
+
+    /// Makes the exact request, without authentication headers. Local, bounded in time: no network. The engine calls it on its own thread.
+    fn prepare(&self, cleared: Cleared<OrderRequest>, ticket: Ticket) -> Result<Prepared, VenueError>;
+
+    /// Sends a prepared order once. Called at most once per [`Journaled`] order in the life of the process.
+    async fn place(&self, order: &Journaled<Prepared>) -> Result<OrderReport, VenueError>;
+
+    /// Finds out what became of an order, from the order, its trades and whatever else the venue tells. May burn a nonce; may send the same
+    /// bytes only as `permission` says. An error means that nothing was learned.
+    async fn probe(&self, order: &Journaled<Prepared>, permission: ProbePermission) -> Result<Evidence, VenueError>;
+
+    /// Cancels what rests of an order. Canceling an order that is done, or twice, reports how it stands.
+    async fn cancel(&self, symbol: &VenueSymbol, client_order_id: &ClientOrderId) -> Result<OrderReport, VenueError>;
+
+    /// The venue's truth now, with orders and trades since `since` (all it has when absent).
+    async fn snapshot(&self, since: Option<Timestamp>) -> Result<AccountSnapshot, VenueError>;
+
+    /// Delivers reports on this account's orders, foreign ones included, until the connection or the sink ends; the caller calls again and
+    /// takes a snapshot for what was missed.
+    async fn stream(&self, sink: Sink<OrderReport>) -> Result<(), VenueError>;
+}
