@@ -1,1 +1,3 @@
 //! omnivenue
+
+pub mod config;

@@ -1,1 +1,3 @@
+//! The `omnivenue` command.
+
 fn main() {}

@@ -1,0 +1,410 @@
+//! The configuration: `omnivenue.toml`, the same as a JSON object, or the built-in one.
+//!
+//! Reading gathers every mistake and names each key by its full path, with what it got and what fits. Secrets are never part of it:
+//! it holds where they are kept ([`SecretRef`]), so that it can be printed whole.
+
+mod check;
+mod node;
+mod read;
+mod secret;
+mod section;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use omnivenue_core::executor::{Limits, Timing};
+use omnivenue_core::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
+use omnivenue_core::model::instrument::Market;
+use omnivenue_core::model::number::{Factor, Fraction, Notional, Price};
+use omnivenue_core::model::time::format_duration;
+use omnivenue_core::venue::{Absence, Resend};
+use serde::{Serialize, Serializer};
+
+pub use self::secret::{Secret, SecretError, SecretRef};
+pub use self::section::Issue;
+
+/// The name of the configuration file that is looked for.
+pub const FILE_NAME: &str = "omnivenue.toml";
+
+/// The built-in configuration, commented: what `omnivenue init` writes and what holds without a file.
+pub const TEMPLATE: &str = include_str!("config/template.toml");
+
+/// The largest configuration that is read, in bytes.
+const LONGEST: u64 = 1024 * 1024;
+
+/// Everything an engine is told by its owner. Made by reading; every part has been checked against the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// Where everything that lasts is kept: the journal, the paper exchanges, the control socket.
+    pub data_dir: PathBuf,
+    /// The journal.
+    pub journal: JournalConfig,
+    /// The accounts.
+    pub accounts: Vec<AccountConfig>,
+    /// The agents.
+    pub agents: Vec<AgentConfig>,
+    /// Where agents' signals are carried out.
+    pub deployments: Vec<DeploymentConfig>,
+    /// Limits over everything, and currency rates.
+    pub risk: RiskConfig,
+    /// How long things may take.
+    #[serde(serialize_with = "timing")]
+    pub timing: Timing,
+    /// What is odd but not wrong, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Where the journal is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JournalConfig {
+    /// The file; `journal.db` in the data directory when absent.
+    pub path: Option<PathBuf>,
+    /// What keys its hash chain; unkeyed when absent.
+    pub chain_key: Option<SecretRef>,
+    /// The tag that begins our client order ids; made once and kept in the data directory when absent.
+    pub namespace: Option<String>,
+}
+
+/// Where the orders of an account go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// The simulated exchange.
+    #[default]
+    Paper,
+    /// The venue's test environment. Not tradable in this version.
+    Testnet,
+    /// Real money. Not tradable in this version.
+    Mainnet,
+}
+
+/// One login at one venue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountConfig {
+    /// Its name.
+    pub id: AccountId,
+    /// The venue.
+    pub venue: VenueId,
+    /// What it trades there.
+    pub market: Market,
+    /// Where its orders go.
+    pub environment: Environment,
+    /// Whether real money may move; without it mainnet is refused.
+    pub armed: bool,
+    /// Base URLs by name, such as `rest` and `stream`. Not used by paper.
+    pub urls: BTreeMap<String, String>,
+    /// Where each credential is kept. Not used by paper.
+    pub credentials: BTreeMap<String, SecretRef>,
+    /// Limits over all deployments on it.
+    #[serde(serialize_with = "limits")]
+    pub limits: Limits,
+    /// The simulated exchange behind it.
+    pub paper: PaperConfig,
+}
+
+/// Which venue a simulated exchange is modelled on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// Perpetuals; the same bytes may be sent twice; absence is proved by burning the nonce.
+    Hyperliquid,
+    /// Perpetuals on chain; the same raw transaction may be sent twice.
+    Ostium,
+    /// A spot exchange whose orders may not be sent twice; absence is proved by a window.
+    Spot,
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Hyperliquid => "hyperliquid",
+            Self::Ostium => "ostium",
+            Self::Spot => "spot",
+        })
+    }
+}
+
+/// Where a simulated exchange's prices come from: candles or a fixed price where given, else a random walk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PricesConfig {
+    /// The same seed gives the same walks, which begin at usual prices.
+    pub walk_seed: u64,
+    /// Recorded candles to replay (CSV, or a gzip of one), by the venue's name of the instrument.
+    pub candles: BTreeMap<VenueSymbol, PathBuf>,
+    /// How many times faster than recorded.
+    pub speed: u32,
+    /// Prices that never change, by the venue's name of the instrument.
+    pub fixed: BTreeMap<VenueSymbol, Price>,
+}
+
+/// A simulated exchange and what an account has there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PaperConfig {
+    /// What the exchange is modelled on. The same for all accounts at a venue.
+    pub preset: Preset,
+    /// Where its prices come from. The same for all accounts at a venue.
+    pub prices: PricesConfig,
+    /// What the account is funded with when the exchange first sees it, in the settlement currency.
+    pub balance: Notional,
+    /// What goes wrong on purpose. The same for all accounts at a venue.
+    pub faults: FaultsConfig,
+    /// Whether the same bytes may be sent twice, if not as the preset says.
+    pub resend: Option<Resend>,
+    /// How absence becomes proof, if not as the preset says.
+    pub absence: Option<Absence>,
+}
+
+/// What goes wrong on purpose: how often, as a share of the orders.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct FaultsConfig {
+    /// Decides which orders are hit; the same seed hits the same ones.
+    pub seed: u64,
+    /// The connection breaks before the order arrives.
+    pub cut_before: Fraction,
+    /// The connection breaks after the order arrived: the answer is lost.
+    pub cut_after: Fraction,
+    /// The venue refuses the order because there are too many.
+    pub rate_limited: Fraction,
+    /// How long every answer takes.
+    #[serde(serialize_with = "length")]
+    pub latency: Duration,
+}
+
+/// Who emits signals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AgentConfig {
+    /// Its name.
+    pub id: AgentId,
+    /// The assets it may trade; all when absent.
+    pub allowed_assets: Option<BTreeSet<Asset>>,
+}
+
+/// Where one agent's signals are carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeploymentConfig {
+    /// Its name.
+    pub id: DeploymentId,
+    /// Whose signals.
+    pub agent: AgentId,
+    /// The accounts, in order of preference.
+    pub accounts: Vec<ShareConfig>,
+    /// Limits of this deployment.
+    #[serde(serialize_with = "limits")]
+    pub limits: Limits,
+}
+
+/// A deployment's share of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShareConfig {
+    /// The account.
+    pub account: AccountId,
+    /// How much of its balance the deployment may use; all of it when absent.
+    pub allocation: Option<Notional>,
+}
+
+/// Limits over everything, and what currencies are worth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RiskConfig {
+    /// Limits over all deployments.
+    #[serde(serialize_with = "limits")]
+    pub limits: Limits,
+    /// What one unit of a currency is worth in the currency of the limits.
+    pub rates: BTreeMap<Asset, Factor>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not TOML.
+    #[error("{origin}, line {line}, column {column}: {message}")]
+    Syntax {
+        /// The file, or what stands for it.
+        origin: String,
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1.
+        column: usize,
+        /// What the parser says; never the text itself.
+        message: String,
+    },
+    /// It reads, but does not fit: every mistake.
+    #[error("{}", Invalid { origin, issues })]
+    Invalid {
+        /// The file, or what stands for it.
+        origin: String,
+        /// The mistakes, by line.
+        issues: Vec<Issue>,
+    },
+}
+
+struct Invalid<'a> {
+    origin: &'a str,
+    issues: &'a [Issue],
+}
+
+impl fmt::Display for Invalid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.issues {
+            [issue] => write!(f, "{}: {issue}", self.origin),
+            issues => {
+                write!(f, "{}: {} errors", self.origin, issues.len())?;
+                issues.iter().try_for_each(|issue| write!(f, "\n  {issue}"))
+            }
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it start at its own directory.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        if std::fs::metadata(path).map_err(unreadable)?.len() > LONGEST {
+            return Err(unreadable(std::io::Error::other(
+                "it is larger than a megabyte",
+            )));
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Self::from_toml(
+            &text,
+            &path.display().to_string(),
+            path.parent().unwrap_or(Path::new("")),
+        )
+    }
+
+    /// Reads TOML; `origin` stands in errors, relative paths start at `base`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake.
+    pub fn from_toml(text: &str, origin: &str, base: &Path) -> Result<Self, ConfigError> {
+        let table = node::from_toml(text).map_err(|syntax| ConfigError::Syntax {
+            origin: origin.to_owned(),
+            line: syntax.line,
+            column: syntax.column,
+            message: syntax.message,
+        })?;
+        read::config(&table, base).map_err(|issues| ConfigError::Invalid {
+            origin: origin.to_owned(),
+            issues,
+        })
+    }
+
+    /// Reads the same from a JSON object; relative paths start at `base`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with every mistake.
+    pub fn from_json(json: &serde_json::Value, base: &Path) -> Result<Self, ConfigError> {
+        let origin = "the configuration";
+        let node = node::Node::from(json);
+        let node::Value::Table(table) = &node.value else {
+            let problem = format!("got {}, but must be an object", node.value.shown());
+            return Err(ConfigError::Invalid {
+                origin: origin.to_owned(),
+                issues: vec![Issue {
+                    key: "(whole)".into(),
+                    line: None,
+                    problem,
+                }],
+            });
+        };
+        read::config(table, base).map_err(|issues| ConfigError::Invalid {
+            origin: origin.to_owned(),
+            issues,
+        })
+    }
+
+    /// The built-in configuration: two paper venues, one agent, one deployment; data in `.omnivenue` under `base`.
+    #[must_use]
+    pub fn built_in(base: &Path) -> Self {
+        Self::from_toml(TEMPLATE, "the built-in configuration", base)
+            .expect("a test reads the template")
+    }
+
+    /// The file of the journal.
+    #[must_use]
+    pub fn journal_path(&self) -> PathBuf {
+        self.journal
+            .path
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("journal.db"))
+    }
+
+    /// The socket through which other processes reach the engine.
+    #[must_use]
+    pub fn control_path(&self) -> PathBuf {
+        self.journal_path().with_file_name("control.sock")
+    }
+
+    /// The file of a venue's simulated exchange.
+    #[must_use]
+    pub fn exchange_path(&self, venue: &VenueId) -> PathBuf {
+        // A venue's name may hold `/` and `:`, a file's name may not everywhere.
+        let name: String = venue
+            .as_str()
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '-' || c == '_' {
+                    c
+                } else {
+                    '+'
+                }
+            })
+            .collect();
+        self.data_dir.join(format!("exchange-{name}.db"))
+    }
+}
+
+fn length<S: Serializer>(length: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_duration(*length))
+}
+
+fn limits<S: Serializer>(limits: &Limits, serializer: S) -> Result<S::Ok, S::Error> {
+    let given = [
+        ("max_order_notional", limits.max_order_notional),
+        ("max_asset_notional", limits.max_asset_notional),
+        ("max_notional", limits.max_notional),
+    ];
+    serializer.collect_map(
+        given
+            .into_iter()
+            .filter_map(|(key, limit)| Some((key, limit?))),
+    )
+}
+
+fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shown {
+        leg_deadline: String,
+        max_attempts: u32,
+        backoff_min: String,
+        backoff_max: String,
+        reconcile_every: String,
+    }
+    let shown = Shown {
+        leg_deadline: format_duration(timing.leg_deadline),
+        max_attempts: timing.max_attempts,
+        backoff_min: format_duration(timing.backoff_min),
+        backoff_max: format_duration(timing.backoff_max),
+        reconcile_every: format_duration(timing.reconcile_every),
+    };
+    shown.serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests;
