@@ -1,3 +1,6 @@
 //! omnivenue
 
 pub mod config;
+
+#[cfg(feature = "command")]
+pub mod control;

@@ -1,0 +1,211 @@
+//! What can be asked through the socket, and how failure is told.
+
+use omnivenue_core::journal::{KillScope, Verdict};
+use omnivenue_core::model::close::CloseRequest;
+use omnivenue_core::model::ids::{ClientOrderId, SignalId};
+use serde::{Deserialize, Serialize};
+
+/// Stable codes of failures that are not the engine's own.
+pub mod codes {
+    /// The request or the signal in it is not of the published form.
+    pub const BAD_REQUEST: &str = "bad_request";
+    /// No engine answers, or its answer was lost.
+    pub const UNREACHABLE: &str = "unreachable";
+    /// Another engine owns the journal.
+    pub const IN_USE: &str = "journal_in_use";
+    /// There is no such signal, order or position.
+    pub const NOT_FOUND: &str = "not_found";
+    /// Too many connections at once.
+    pub const BUSY: &str = "busy";
+    /// Anything else.
+    pub const FAILED: &str = "failed";
+}
+
+/// How long `execute` and `close` wait before they answer. What has begun goes on in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitFor {
+    /// Until what is to be done is durable.
+    Journaled,
+    /// Until each venue has answered, or is past its deadline.
+    #[default]
+    Acknowledged,
+    /// Until nothing more will trade.
+    Settled,
+}
+
+/// One request to the engine: the same surface as in the process that owns it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Request {
+    /// Carries out a signal, given in its published form. Answers with the execution.
+    Execute {
+        /// The signal.
+        signal: serde_json::Value,
+        /// How long to wait.
+        #[serde(default)]
+        wait: WaitFor,
+    },
+    /// What became of a signal or of a request to close; `null` when it was never seen.
+    Execution {
+        /// Its id.
+        id: SignalId,
+    },
+    /// Closes positions. Answers with the execution.
+    Close {
+        /// Which ones.
+        request: CloseRequest,
+        /// How long to wait.
+        #[serde(default)]
+        wait: WaitFor,
+    },
+    /// Cancels what rests of a signal's orders. Answers with the execution.
+    Cancel {
+        /// The signal.
+        signal: SignalId,
+    },
+    /// Settles an order whose fate no evidence tells.
+    Resolve {
+        /// The order, by our name.
+        order: ClientOrderId,
+        /// What a person says became of it.
+        verdict: Verdict,
+        /// Why, in the person's words.
+        reason: String,
+    },
+    /// Our positions.
+    Positions,
+    /// Our orders.
+    Orders,
+    /// Our trades.
+    Fills,
+    /// Equity per deployment and account.
+    Equity,
+    /// How the engine, its accounts and its journal stand.
+    Health,
+    /// The journal's events after a number, and then, when following, each as it happens.
+    Events {
+        /// The last number already known; 0 for all.
+        #[serde(default)]
+        since: u64,
+        /// Whether to go on at the end.
+        #[serde(default)]
+        follow: bool,
+    },
+    /// Throws the kill switch.
+    Kill {
+        /// What it stops.
+        scope: KillScope,
+        /// Why.
+        reason: String,
+    },
+    /// Lifts the kill switch.
+    Resume {
+        /// What it stopped.
+        scope: KillScope,
+        /// Why.
+        reason: String,
+    },
+    /// Compares the venues' truth with ours now.
+    Reconcile,
+}
+
+/// Why a request came to nothing: a stable code and a sentence. Never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Stable, in `snake_case`: one of [`codes`] or the engine's own.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with its code.
+    #[must_use]
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+/// One line from the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Line {
+    /// The answer.
+    Ok(serde_json::Value),
+    /// The request came to nothing.
+    Error(Failure),
+    /// One item of a stream; more lines follow.
+    Event(serde_json::Value),
+}
+
+impl Line {
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(self).expect("lines are plain data and always serialize")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_read_as_they_are_documented() {
+        let check = |text: &str, expected: Request| {
+            assert_eq!(serde_json::from_str::<Request>(text).unwrap(), expected);
+            let again = serde_json::to_string(&expected).unwrap();
+            assert_eq!(serde_json::from_str::<Request>(&again).unwrap(), expected);
+        };
+        check(r#"{"verb":"positions"}"#, Request::Positions);
+        check(
+            r#"{"verb":"events","since":7,"follow":true}"#,
+            Request::Events {
+                since: 7,
+                follow: true,
+            },
+        );
+        check(
+            r#"{"verb":"kill","scope":{"agent":"demo"},"reason":"x"}"#,
+            Request::Kill {
+                scope: KillScope::Agent("demo".parse().unwrap()),
+                reason: "x".into(),
+            },
+        );
+        check(
+            r#"{"verb":"kill","scope":"all","reason":"x"}"#,
+            Request::Kill {
+                scope: KillScope::All,
+                reason: "x".into(),
+            },
+        );
+        let verdict = Verdict::Filled {
+            quantity: "1.5".parse().unwrap(),
+            price: "38.1".parse().unwrap(),
+        };
+        let request = Request::Resolve {
+            order: "abc".parse().unwrap(),
+            verdict,
+            reason: "seen".into(),
+        };
+        check(
+            r#"{"verb":"resolve","order":"abc","verdict":{"filled":{"quantity":"1.5","price":"38.1"}},"reason":"seen"}"#,
+            request,
+        );
+        assert!(serde_json::from_str::<Request>(r#"{"verb":"postions"}"#).is_err());
+        assert!(serde_json::from_str::<Request>(r#"{"verb":"events","sicne":7}"#).is_err());
+    }
+
+    #[test]
+    fn lines_have_one_key() {
+        assert_eq!(Line::Ok(serde_json::Value::Null).text(), r#"{"ok":null}"#);
+        assert_eq!(
+            Line::Error(Failure::new(codes::BUSY, "later")).text(),
+            r#"{"error":{"code":"busy","message":"later"}}"#
+        );
+    }
+}
