@@ -1,0 +1,424 @@
+//! What one simulated exchange is: instruments, rules, prices, fees, starting balances and faults, as plain data.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use omnivenue_core::model::ids::{AccountId, Asset, VenueId, VenueSymbol};
+use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market};
+use omnivenue_core::model::number::{Amount, Fraction, Notional, Price, Rate};
+use omnivenue_core::model::time::duration_text;
+use omnivenue_core::venue::{Capabilities, OrderCapabilities, PositionModel};
+use serde::{Deserialize, Serialize};
+
+use crate::faults::FaultConfig;
+
+/// One simulated exchange. Which position model it has follows from its instruments: perpetuals are net positions, spot is holdings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Its name.
+    pub id: VenueId,
+    /// What it trades; each taker fee rate is the instrument's own.
+    pub instruments: Vec<InstrumentSpec>,
+    /// What its orders can do.
+    pub orders: OrderCapabilities,
+    /// Where the price of each instrument comes from.
+    pub prices: BTreeMap<VenueSymbol, PriceSource>,
+    /// What each account starts with; a deposit made once, when the account is first seen.
+    pub accounts: BTreeMap<AccountId, BTreeMap<Asset, Amount>>,
+    /// From bid to ask, as a share of the price.
+    #[serde(default)]
+    pub spread: Fraction,
+    /// How much worse than the quote an order that takes liquidity trades, as a share of the price.
+    #[serde(default)]
+    pub slippage: Fraction,
+    /// The fee rate of an order that rested.
+    #[serde(default)]
+    pub maker_fee: Rate,
+    /// The most that one order can trade at one price, in quote units; unlimited when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<Notional>,
+    /// How long requests, answers and stream updates travel.
+    #[serde(default)]
+    pub latency: Latency,
+    /// What goes wrong, and how often.
+    #[serde(default)]
+    pub faults: FaultConfig,
+}
+
+/// Where the price of an instrument comes from. Time counts from the exchange's epoch, when its file was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum PriceSource {
+    /// Candles of a file, open → extremes → close; after the last one its close holds.
+    Candles {
+        /// A CSV file, or a gzip of one when it ends in `.gz`.
+        path: PathBuf,
+        /// How many times faster than it was recorded.
+        #[serde(default = "one")]
+        speed: u32,
+    },
+    /// A seeded walk that always comes back to where it started.
+    Walk {
+        /// The same seed gives the same prices.
+        seed: u64,
+        /// Where it starts and returns to.
+        start: Price,
+        /// The largest change of one step, as a share of `start`; at most 0.01. It never strays further than 64 steps.
+        step: Fraction,
+        /// From one step to the next.
+        #[serde(default = "quarter_second", with = "duration_text")]
+        every: Duration,
+    },
+    /// One price for ever.
+    Fixed {
+        /// The price.
+        price: Price,
+    },
+}
+
+const fn one() -> u32 {
+    1
+}
+
+pub(crate) const fn quarter_second() -> Duration {
+    Duration::from_millis(250)
+}
+
+/// How long things travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Latency {
+    /// From the client to the exchange.
+    #[serde(with = "duration_text")]
+    pub request: Duration,
+    /// From the exchange to the client: answers and stream updates.
+    #[serde(with = "duration_text")]
+    pub answer: Duration,
+    /// At most this much more in each direction, at random; so things overtake one another.
+    #[serde(with = "duration_text")]
+    pub jitter: Duration,
+}
+
+/// What is wrong with a [`Config`]: names the venue, the field, what it got and what fits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("paper venue {venue}: {reason}")]
+pub struct ConfigError {
+    /// The venue.
+    pub venue: VenueId,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Config {
+    /// What the venue can do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        let spot = self
+            .instruments
+            .iter()
+            .any(|spec| spec.market == Market::Spot);
+        Capabilities {
+            orders: self.orders.clone(),
+            positions: if spot {
+                PositionModel::Holdings
+            } else {
+                PositionModel::Net
+            },
+        }
+    }
+
+    /// Checks everything that the types alone cannot, and proves that the instruments' numbers can be kept exactly.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field, what it got and what fits.
+    pub fn check(&self) -> Result<BTreeMap<VenueSymbol, Instrument>, ConfigError> {
+        self.check_instruments()
+            .map_err(|reason| self.wrong(reason))
+            .and_then(|instruments| {
+                self.check_markets().map_err(|reason| self.wrong(reason))?;
+                self.check_rest().map_err(|reason| self.wrong(reason))?;
+                Ok(instruments)
+            })
+    }
+
+    fn wrong(&self, reason: String) -> ConfigError {
+        ConfigError {
+            venue: self.id.clone(),
+            reason,
+        }
+    }
+
+    fn check_instruments(&self) -> Result<BTreeMap<VenueSymbol, Instrument>, String> {
+        if self.instruments.is_empty() {
+            return Err("instruments is empty; give at least one".into());
+        }
+        let mut instruments = BTreeMap::new();
+        for spec in &self.instruments {
+            if spec.venue != self.id {
+                return Err(format!(
+                    "instruments: {} says venue {}, but must say {}",
+                    spec.symbol, spec.venue, self.id
+                ));
+            }
+            self.check_fee_digits(spec)?;
+            let instrument =
+                Instrument::new(spec.clone()).map_err(|e| format!("instruments: {e}"))?;
+            if instruments
+                .insert(spec.symbol.clone(), instrument)
+                .is_some()
+            {
+                return Err(format!("instruments: {} is there twice", spec.symbol));
+            }
+        }
+        Ok(instruments)
+    }
+
+    /// Fees are exact products: more decimals than 8 beyond the notional's would not fit over many orders.
+    fn check_fee_digits(&self, spec: &InstrumentSpec) -> Result<(), String> {
+        for (field, rate) in [("taker_fee", spec.taker_fee), ("maker_fee", self.maker_fee)] {
+            if rate.decimal().scale() > 8 {
+                return Err(format!(
+                    "{field} of {} is {rate}, but may have at most 8 decimals",
+                    spec.symbol
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_markets(&self) -> Result<(), String> {
+        let spot = self.capabilities().positions == PositionModel::Holdings;
+        let mut bases = BTreeSet::new();
+        for spec in &self.instruments {
+            if spot && spec.market == Market::Perp {
+                return Err(format!(
+                    "instruments: {} is a perpetual beside spot instruments; make two venues of them",
+                    spec.symbol
+                ));
+            }
+            if spot && !bases.insert(&spec.base) {
+                return Err(format!(
+                    "instruments: {} is a second spot instrument of {}; its holdings could not be told apart",
+                    spec.symbol, spec.base
+                ));
+            }
+            if spot && spec.quote == spec.base {
+                return Err(format!(
+                    "instruments: {} trades {} for itself",
+                    spec.symbol, spec.base
+                ));
+            }
+            if !spot && spec.settle != spec.quote {
+                return Err(format!(
+                    "instruments: {} settles in {}, but only its quote currency {} is supported",
+                    spec.symbol, spec.settle, spec.quote
+                ));
+            }
+        }
+        if spot && self.orders.reduce_only {
+            return Err("orders.reduce_only is true, but spot has no reduce-only".into());
+        }
+        Ok(())
+    }
+
+    fn check_rest(&self) -> Result<(), String> {
+        for spec in &self.instruments {
+            let source = self
+                .prices
+                .get(&spec.symbol)
+                .ok_or_else(|| format!("prices has no {}", spec.symbol))?;
+            source
+                .check()
+                .map_err(|reason| format!("prices: {}: {reason}", spec.symbol))?;
+        }
+        if let Some(symbol) = self
+            .prices
+            .keys()
+            .find(|symbol| !self.instruments.iter().any(|spec| spec.symbol == **symbol))
+        {
+            return Err(format!(
+                "prices names {symbol}, which is no instrument of it"
+            ));
+        }
+        for (field, share) in [("spread", self.spread), ("slippage", self.slippage)] {
+            let fits = share
+                .to_string()
+                .parse::<Fraction>()
+                .is_ok_and(|share| share <= tenth())
+                && share.decimal().scale() <= 8;
+            if !fits {
+                return Err(format!(
+                    "{field} is {share}, but must be at most 0.1, with at most 8 decimals"
+                ));
+            }
+        }
+        for (account, balances) in &self.accounts {
+            if let Some((asset, amount)) =
+                balances.iter().find(|(_, amount)| **amount < Amount::ZERO)
+            {
+                return Err(format!(
+                    "accounts: {account} starts with {amount} {asset}, but must start with 0 or more"
+                ));
+            }
+        }
+        self.faults.check()
+    }
+}
+
+fn tenth() -> Fraction {
+    "0.1".parse().expect("0.1 is a fraction")
+}
+
+impl PriceSource {
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Candles { speed: 0, .. } => Err("speed is 0, but must be at least 1".into()),
+            Self::Walk { step, .. } if *step > "0.01".parse().expect("0.01 is a fraction") => {
+                Err(format!("step is {step}, but must be at most 0.01"))
+            }
+            Self::Walk { step, .. } if step.decimal().scale() > 6 => {
+                Err(format!("step is {step}, but may have at most 6 decimals"))
+            }
+            Self::Walk { every, .. } if every.is_zero() => {
+                Err("every is 0, but must be at least 1ms".into())
+            }
+            Self::Candles { .. } | Self::Walk { .. } | Self::Fixed { .. } => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut Config), words: &str) {
+        let mut config = Config::hyperliquid_like();
+        change(&mut config);
+        let error = config.check().unwrap_err().to_string();
+        assert!(error.contains(words), "{error}\nshould contain {words}");
+    }
+
+    #[test]
+    fn presets_are_valid_and_read_back() {
+        for config in [
+            Config::hyperliquid_like(),
+            Config::ostium_like(),
+            Config::spot_like(),
+        ] {
+            config.check().unwrap();
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn errors_say_what_fits() {
+        check(|c| c.instruments.clear(), "instruments is empty");
+        check(
+            |c| c.instruments[0].venue = "okx".parse().unwrap(),
+            "must say hyperliquid",
+        );
+        check(
+            |c| c.instruments[1].symbol = c.instruments[0].symbol.clone(),
+            "is there twice",
+        );
+        check(
+            |c| c.instruments[1].market = Market::Spot,
+            "make two venues of them",
+        );
+        check(
+            |c| c.instruments[0].settle = "BTC".parse().unwrap(),
+            "only its quote currency USDC",
+        );
+        check(|c| drop(c.prices.pop_first()), "prices has no BTC");
+        check(
+            |c| {
+                drop(c.prices.insert(
+                    "X".parse().unwrap(),
+                    PriceSource::Fixed {
+                        price: "1".parse().unwrap(),
+                    },
+                ))
+            },
+            "no instrument of it",
+        );
+        check(
+            |c| c.spread = "0.5".parse().unwrap(),
+            "spread is 0.5, but must be at most 0.1",
+        );
+        check(
+            |c| c.maker_fee = "0.123456789".parse().unwrap(),
+            "at most 8 decimals",
+        );
+        check(|c| c.faults.refuse = 1001, "refuse is 1001");
+        let walk = |step: &str, every| PriceSource::Walk {
+            seed: 1,
+            start: "1".parse().unwrap(),
+            step: step.parse().unwrap(),
+            every,
+        };
+        let quarter = Duration::from_millis(250);
+        check(
+            |c| {
+                drop(
+                    c.prices
+                        .insert("BTC".parse().unwrap(), walk("0.02", quarter)),
+                )
+            },
+            "at most 0.01",
+        );
+        check(
+            |c| {
+                drop(
+                    c.prices
+                        .insert("BTC".parse().unwrap(), walk("0.0000001", quarter)),
+                )
+            },
+            "at most 6 decimals",
+        );
+        check(
+            |c| {
+                drop(
+                    c.prices
+                        .insert("BTC".parse().unwrap(), walk("0.001", Duration::ZERO)),
+                )
+            },
+            "at least 1ms",
+        );
+        let stopped = PriceSource::Candles {
+            path: "x.csv".into(),
+            speed: 0,
+        };
+        check(
+            |c| drop(c.prices.insert("BTC".parse().unwrap(), stopped)),
+            "speed is 0",
+        );
+        let debts = BTreeMap::from([("USDC".parse().unwrap(), "-1".parse().unwrap())]);
+        check(
+            |c| drop(c.accounts.insert("a".parse().unwrap(), debts)),
+            "0 or more",
+        );
+        let mut spot = Config::spot_like();
+        spot.orders.reduce_only = true;
+        assert!(
+            spot.check()
+                .unwrap_err()
+                .to_string()
+                .contains("no reduce-only")
+        );
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        let mut value = serde_json::to_value(Config::spot_like()).unwrap();
+        value["sprad"] = "0.1".into();
+        assert!(
+            serde_json::from_value::<Config>(value)
+                .unwrap_err()
+                .to_string()
+                .contains("unknown field `sprad`")
+        );
+    }
+}
