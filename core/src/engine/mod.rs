@@ -1,1 +1,15 @@
-//! Being built.
+//! The shell around the state machine.
+
+mod committer;
+mod env;
+mod feed;
+mod handle;
+mod kernel;
+mod report;
+mod shell;
+
+pub use self::env::{BoxFuture, Env, SystemEnv};
+pub use self::feed::{EventEntry, EventFeed};
+pub use self::handle::{Engine, EngineError, OpenError, Parts, Wait};
+pub use self::kernel::{Batch, Kernel, ReplayError, Task, rebuild, replay};
+pub use self::report::{AccountHealth, Books, FillSummary, Health, KillLatch, OrderSummary, UnknownOrder, opened_anything};

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
-use crate::model::instrument::{AssetMap, Instrument};
-use crate::model::number::{Factor, Notional};
+use crate::model::instrument::{AssetMap, Instrument, Market};
+use crate::model::number::{Factor, Fraction, Notional};
 use crate::venue::Capabilities;
 
 /// Everything the state machine knows beside its state. Constant while the engine is open.
@@ -36,6 +36,26 @@ pub struct VenueSetup {
     pub capabilities: Capabilities,
     /// What it trades.
     pub instruments: BTreeMap<VenueSymbol, Instrument>,
+    by_asset: BTreeMap<(Asset, Market), Vec<VenueSymbol>>,
+}
+
+impl VenueSetup {
+    /// A venue with its instruments, found by what they are of.
+    #[must_use]
+    pub fn new(capabilities: Capabilities, instruments: Vec<Instrument>, assets: &AssetMap) -> Self {
+        let instruments: BTreeMap<_, _> = instruments.into_iter().map(|instrument| (instrument.symbol.clone(), instrument)).collect();
+        let mut by_asset: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (symbol, instrument) in &instruments {
+            by_asset.entry((assets.resolve(&instrument.base).0, instrument.market)).or_default().push(symbol.clone());
+        }
+        Self { capabilities, instruments, by_asset }
+    }
+
+    /// The instrument of an asset on a market: the first by name where there are several quote currencies.
+    #[must_use]
+    pub fn instrument_of(&self, asset: &Asset, market: Market) -> Option<&Instrument> {
+        self.instruments.get(self.by_asset.get(&(asset.clone(), market))?.first()?)
+    }
 }
 
 /// An account as the state machine sees it.
@@ -99,6 +119,8 @@ pub struct Timing {
     pub backoff_max: Duration,
     /// How often the venue's truth is compared with ours while all is well.
     pub reconcile_every: Duration,
+    /// How far from the market an order that closes a position may fill.
+    pub close_slippage: Fraction,
 }
 
 impl Default for Timing {
@@ -109,6 +131,7 @@ impl Default for Timing {
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
             reconcile_every: Duration::from_secs(30),
+            close_slippage: "0.05".parse().expect("0.05 is a fraction"),
         }
     }
 }

@@ -1,4 +1,25 @@
 //! The risk checks every order passes, and the proof of having passed.
+//!
+//! Check and reservation are one step: the executor asks the gates and books the reserve they grant before it looks at anything else, so
+//! that no two signals are ever checked against the same room. [`Cleared`] is then made from the reserve that is held, right before
+//! the order is prepared.
+
+mod assets;
+mod capital;
+mod interest;
+mod latch;
+mod notional;
+
+use std::collections::BTreeMap;
+
+use crate::executor::{AccountShare, AgentSetup, Book, DeploymentSetup, LegRecord, Setup};
+use crate::journal::{LegRef, Reserve, Terms};
+use crate::ledger::PositionKey;
+use crate::model::execution::Reason;
+use crate::model::ids::{AccountId, AgentId, DeploymentId, VenueId, VenueSymbol};
+use crate::model::instrument::{Instrument, Side};
+use crate::model::number::{Leverage, Notional, Price, Quantity};
+use crate::model::order::{OrderRequest, Purpose};
 
 /// Proof that the gates have passed what it holds. Made by [`crate::gates`], and by nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,4 +35,199 @@ impl<T> Cleared<T> {
     pub(crate) fn into_inner(self) -> T {
         self.0
     }
+}
+
+/// The latest prices, by venue and instrument.
+pub type Marks = BTreeMap<(VenueId, VenueSymbol), Price>;
+
+/// An entry that asks to be let through, with everything a gate may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Whose signal it is.
+    pub agent: &'a AgentId,
+    /// What the configuration says of the agent.
+    pub agent_setup: &'a AgentSetup,
+    /// Where it is carried out.
+    pub deployment: &'a DeploymentId,
+    /// What the configuration says of the deployment.
+    pub deployment_setup: &'a DeploymentSetup,
+    /// The deployment's share of the account.
+    pub share: &'a AccountShare,
+    /// The venue.
+    pub venue: &'a VenueId,
+    /// The instrument.
+    pub instrument: &'a Instrument,
+    /// What the ledger knows of it.
+    pub terms: &'a Terms,
+    /// Buy or sell.
+    pub side: Side,
+    /// In base units.
+    pub quantity: Quantity,
+    /// The worst price admitted.
+    pub worst_price: Price,
+    /// The account's leverage for it.
+    pub leverage: Leverage,
+    /// What it would hold back.
+    pub reserve: Reserve,
+}
+
+impl Candidate<'_> {
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.share.account
+    }
+
+    fn position_key(&self) -> PositionKey {
+        PositionKey { deployment: self.deployment.clone(), account: self.account().clone(), symbol: self.instrument.symbol.clone() }
+    }
+}
+
+/// What a gate may look at beside the candidate.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The configuration.
+    pub setup: &'a Setup,
+    /// The state.
+    pub book: &'a Book,
+    /// The latest prices.
+    pub marks: &'a Marks,
+}
+
+/// One risk check. Passes, or says why not with a stable code and a sentence that has the numbers in it. Object-safe; must not depend on
+/// anything but its arguments.
+pub trait Gate: Send + Sync {
+    /// Its name, which begins the codes it refuses with.
+    fn name(&self) -> &'static str;
+
+    /// Checks one candidate.
+    ///
+    /// # Errors
+    /// The reason for which the entry is refused.
+    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason>;
+}
+
+/// The built-in gates, in the order in which they are asked: what stops everything first, money last.
+const BUILT_IN: [&dyn Gate; 5] = [&latch::Latch, &interest::Interest, &assets::AllowedAssets, &notional::MaxNotional, &capital::AvailableCapital];
+
+/// Asks every gate. The caller books the candidate's reserve before it asks about another one.
+///
+/// # Errors
+/// The first refusal.
+pub(crate) fn check_entry(candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
+    BUILT_IN.iter().try_for_each(|gate| gate.check(candidate, view))
+}
+
+/// Clears the order of a leg that holds its reserve.
+///
+/// # Errors
+/// The reason why the leg may not go out now.
+pub(crate) fn clear_entry(book: &Book, leg: &LegRecord) -> Result<Cleared<OrderRequest>, Reason> {
+    let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else {
+        return Err(Reason::new("no_order", "the leg has no order to send"));
+    };
+    may_leave(book, leg)?;
+    let needs = order.worst_price.notional(order.quantity).map_err(overflow)?;
+    if needs > order.reserve.notional || (leg.held.notional.is_zero() && !needs.is_zero()) {
+        return Err(Reason::new("not_reserved", format!("the order may cost {needs} {}, but {} is held back for it", order.terms.settle, leg.held.notional)));
+    }
+    Ok(Cleared(OrderRequest {
+        account: leg.plan.account.clone(),
+        symbol: symbol.clone(),
+        market: order.terms.market,
+        side: order.side,
+        quantity: order.quantity,
+        order: order.order,
+        worst_price: order.worst_price,
+        leverage: order.leverage,
+        purpose: Purpose::Entry,
+        reduce_only: false,
+    }))
+}
+
+/// Whether an entry may still leave: asked when it is cleared, and once more right before it is sent.
+///
+/// # Errors
+/// The latch that holds it.
+pub(crate) fn may_leave(book: &Book, leg: &LegRecord) -> Result<(), Reason> {
+    let asset = leg.plan.order.as_ref().map(|order| &order.terms.asset);
+    latch::check(book, &leg.plan.agent, &leg.plan.account, &leg.plan.venue, asset)
+}
+
+/// Clears the order that closes a position: our share of it, but no more than the venue still holds, one at a time per account and
+/// instrument. No latch stops it.
+///
+/// # Errors
+/// The reason why there is nothing to send.
+pub(crate) fn clear_close(setup: &Setup, book: &Book, leg: &LegRecord, worst_price: Price) -> Result<Cleared<OrderRequest>, Reason> {
+    let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else {
+        return Err(Reason::new("no_order", "the leg has no order to send"));
+    };
+    let venue = setup.venues.get(&leg.plan.venue);
+    let instrument = venue.and_then(|venue| venue.instruments.get(symbol)).ok_or_else(|| unknown_instrument(symbol))?;
+    let key = PositionKey { deployment: leg.plan.deployment.clone(), account: leg.plan.account.clone(), symbol: symbol.clone() };
+    let position = book.ledger().position(&key).ok_or_else(|| Reason::new("nothing_to_close", "the position is closed already"))?;
+    if position.quantity().is_long() == order.side.is_buy() {
+        return Err(Reason::new("nothing_to_close", "the position has turned to the other side"));
+    }
+    let share = match &order.closes {
+        Some(signal) => position.share_of(signal).map_err(overflow)?,
+        None => position.quantity().magnitude(),
+    };
+    let left = order.quantity.minus(leg.filled().map_err(overflow)?.quantity.min(order.quantity)).map_err(overflow)?;
+    let quantity = instrument.floor_quantity(share.min(left).min(book.ledger().reducible(&key).map_err(overflow)?));
+    if quantity.is_zero() {
+        return Err(Reason::new(
+            "nothing_to_close",
+            format!("our share is {share}, the venue holds {}", book.ledger().venue_quantity(&key.account, symbol).map_err(overflow)?),
+        ));
+    }
+    Ok(Cleared(OrderRequest {
+        account: key.account,
+        symbol: symbol.clone(),
+        market: order.terms.market,
+        side: order.side,
+        quantity,
+        order: order.order,
+        worst_price,
+        leverage: order.leverage,
+        purpose: Purpose::Close,
+        reduce_only: venue.is_some_and(|venue| venue.capabilities.orders.reduce_only),
+    }))
+}
+
+fn unknown_instrument(symbol: &VenueSymbol) -> Reason {
+    Reason::new("no_instrument", format!("the venue no longer lists {symbol}"))
+}
+
+/// An amount that cannot be kept exactly is refused, never rounded.
+pub(crate) fn overflow(error: crate::model::number::NumberError) -> Reason {
+    Reason::new("overflow", error.to_string())
+}
+
+/// What an entry holds back: its notional at the worst price, and margin plus fee there.
+///
+/// # Errors
+/// An amount that does not fit.
+pub(crate) fn reserve(instrument: &Instrument, quantity: Quantity, worst_price: Price, leverage: Leverage) -> Result<Reserve, Reason> {
+    let notional = worst_price.notional(quantity).map_err(overflow)?;
+    let fee = rust_decimal::Decimal::max(instrument.taker_fee.decimal(), rust_decimal::Decimal::ZERO);
+    let fee = match crate::model::number::Factor::new(fee) {
+        Ok(rate) => notional.times(rate).map_err(overflow)?,
+        Err(_) => Notional::ZERO,
+    };
+    let capital = notional.margin(leverage).and_then(|margin| margin.plus(fee)).map_err(overflow)?;
+    Ok(Reserve { notional, capital })
+}
+
+/// The account and instrument on which an order of ours is unknown, if one is: it blocks re-entry.
+pub(crate) fn unknown_order(book: &Book, agent: &AgentId, account: &AccountId, symbol: &VenueSymbol) -> Option<LegRef> {
+    book.unsettled().filter_map(|id| book.leg_of(id)).find(|at| {
+        book.leg(*at).is_some_and(|leg| {
+            leg.plan.agent == *agent
+                && leg.plan.account == *account
+                && leg.plan.symbol.as_ref() == Some(symbol)
+                && leg.orders.iter().any(|order| order.state.is_unknown())
+        })
+    })
 }

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::executor::ExecutionRecord;
 use crate::model::close::CloseRequest;
 use crate::model::execution::{Outcome, Reason, Timings};
 use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
@@ -272,6 +273,8 @@ pub enum Event {
         #[serde(default)]
         timings: Timings,
     },
+    /// An execution that was no longer at hand came back, because more became known of it.
+    Recalled(Box<ExecutionRecord>),
     /// An order may have taken effect.
     BecameUnknown {
         /// The order.
@@ -386,6 +389,7 @@ impl Event {
             Self::LegEnded { .. } => "leg_ended",
             Self::Prepared(_) => "prepared",
             Self::Reported { .. } => "reported",
+            Self::Recalled(_) => "recalled",
             Self::BecameUnknown { .. } => "became_unknown",
             Self::Failed { .. } => "failed",
             Self::ProvedAbsent { .. } => "proved_absent",
@@ -397,6 +401,19 @@ impl Event {
             Self::Unhalted { .. } => "unhalted",
             Self::Funded { .. } => "funded",
             Self::External { .. } => "external",
+        }
+    }
+
+    /// The execution it names, if it names one.
+    #[must_use]
+    pub fn execution(&self) -> Option<ExecutionNumber> {
+        match self {
+            Self::Admitted(admission) => Some(admission.number),
+            Self::Recalled(record) => Some(record.admission.number),
+            Self::LegPlanned { execution, .. } => Some(*execution),
+            Self::LegEnded { leg, .. } => Some(leg.execution),
+            Self::Prepared(intent) => Some(intent.leg.execution),
+            _ => None,
         }
     }
 

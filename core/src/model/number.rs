@@ -89,8 +89,7 @@ pub(crate) mod exact {
         if share == whole {
             return Some(total);
         }
-        let ratio = share.checked_div(whole)?;
-        let part = total.checked_mul(ratio)?;
+        let part = total.checked_mul(share)?.checked_div(whole)?;
         Some(part.trunc_with_scale(scale.min(Decimal::MAX_SCALE)).normalize())
     }
 

@@ -1,0 +1,257 @@
+//! The handle: what a program holds. Cheap to clone, safe to share; dropping a future of it abandons the waiting, never the execution.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::env::Env;
+use super::feed::EventFeed;
+use super::report::{FillSummary, Health, OrderSummary};
+use super::shell;
+use crate::executor::{CommandError, Setup};
+use crate::journal::{Archive, Journal, KillScope, StoreError, Verdict};
+use crate::model::close::CloseRequest;
+use crate::model::execution::{EquityReport, Execution, PositionReport};
+use crate::model::ids::{ClientOrderId, SignalId};
+use crate::model::signal::Signal;
+use crate::venue::{Account, Venue, VenueError};
+
+/// Commands that may wait for the engine's attention before callers have to wait themselves.
+const COMMANDS: usize = 4_096;
+
+/// What an engine is made of.
+pub struct Parts {
+    /// Time, chance and threads.
+    pub env: Arc<dyn Env>,
+    /// The configuration; `venues` is left empty and filled from the venues themselves.
+    pub setup: Setup,
+    /// The venues.
+    pub venues: Vec<Arc<dyn Venue>>,
+    /// The accounts.
+    pub accounts: Vec<Arc<dyn Account>>,
+    /// The journal's writer.
+    pub journal: Box<dyn Journal>,
+    /// The journal's reader.
+    pub archive: Arc<dyn Archive>,
+    /// The tag that begins client order ids: the one the journal was made with.
+    pub namespace: String,
+    /// How long `open` waits for the accounts to recover; those that have not by then go on recovering and skip legs until they have.
+    pub recovery_wait: Duration,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("setup", &self.setup).field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+/// How long a call waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wait {
+    /// Until the command is durable.
+    Journaled,
+    /// Until every leg is acknowledged, refused, unknown, or past its deadline.
+    #[default]
+    Acknowledged,
+    /// Until every leg is done; at most a minute.
+    Settled,
+}
+
+/// Why an engine does not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The journal cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] super::kernel::ReplayError),
+    /// A venue does not say what it trades.
+    #[error("a venue cannot be opened: {0}")]
+    Venue(#[from] VenueError),
+    /// The configuration contradicts itself.
+    #[error("{0}")]
+    Setup(String),
+    /// The machine gives no thread.
+    #[error("no thread could be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why a call failed. Nothing was done, unless it says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The command was not taken.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine was shut down.
+    #[error("the engine is closed")]
+    Closed,
+}
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T, EngineError>>;
+
+pub(super) enum Command {
+    Execute(Box<Signal>, Wait, Answer<Execution>),
+    Close(CloseRequest, Wait, Answer<Execution>),
+    Execution(SignalId, Answer<Option<Execution>>),
+    Resolve(ClientOrderId, Verdict, String, Answer<()>),
+    Kill(KillScope, String, Answer<()>),
+    Resume(KillScope, String, Answer<()>),
+    Reconcile(Answer<()>),
+    Positions(Answer<Vec<PositionReport>>),
+    Orders(Answer<Vec<OrderSummary>>),
+    Fills(Answer<Vec<FillSummary>>),
+    Equity(Answer<Vec<EquityReport>>),
+    Health(Answer<Health>),
+    Shutdown(Answer<()>),
+}
+
+/// An open engine.
+#[derive(Clone)]
+pub struct Engine {
+    commands: mpsc::Sender<Command>,
+    archive: Arc<dyn Archive>,
+    durable: watch::Receiver<u64>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("durable_seq", &*self.durable.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Opens an engine: replays the journal, connects the accounts, recovers, and then takes commands. Needs no runtime of the caller's.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the journal, a venue or the configuration does not allow it.
+    pub async fn open(parts: Parts) -> Result<Self, OpenError> {
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let (opened, ready) = oneshot::channel();
+        let (head, durable) = watch::channel(0);
+        let (env, archive) = (Arc::clone(&parts.env), Arc::clone(&parts.archive));
+        env.spawn_thread("omnivenue-engine", Box::new(move || shell::run(parts, inbox, head, opened)))?;
+        ready.await.map_err(|_| OpenError::Setup("the engine's thread ended while it opened".into()))??;
+        Ok(Self { commands, archive, durable })
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, EngineError> {
+        let (answer, asked) = oneshot::channel();
+        self.commands.send(command(answer)).await.map_err(|_| EngineError::Closed)?;
+        asked.await.map_err(|_| EngineError::Closed)?
+    }
+
+    /// Carries out a signal: one leg per deployment and account. The same id with the same body is the same execution for ever.
+    ///
+    /// # Errors
+    /// [`CommandError::Conflict`] when the id was used with another body, [`CommandError::Invalid`] when the configuration does not know its
+    /// agent, venue or asset, [`CommandError::JournalUnwritable`] when nothing can be written down.
+    pub async fn execute(&self, signal: Signal, wait: Wait) -> Result<Execution, EngineError> {
+        self.ask(|answer| Command::Execute(Box::new(signal), wait, answer)).await
+    }
+
+    /// Closes positions: one leg per position. The same id with the same target is the same execution for ever.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub async fn close_positions(&self, request: CloseRequest, wait: Wait) -> Result<Execution, EngineError> {
+        self.ask(|answer| Command::Close(request, wait, answer)).await
+    }
+
+    /// What became of a signal or a request to close; `None` when there never was one of that id.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] when the journal cannot be read.
+    pub async fn execution(&self, id: &SignalId) -> Result<Option<Execution>, EngineError> {
+        self.ask(|answer| Command::Execution(id.clone(), answer)).await
+    }
+
+    /// Settles an unknown order by a person's verdict, journaled with the reason. The venue's own word, should it come later, prevails.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] when there is no such order, or it is not unknown.
+    pub async fn resolve(&self, order: ClientOrderId, verdict: Verdict, reason: String) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Resolve(order, verdict, reason, answer)).await
+    }
+
+    /// Throws the kill switch: from the moment this returns, durable, no entry of that scope leaves.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is.
+    pub async fn kill(&self, scope: KillScope, reason: String) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Kill(scope, reason, answer)).await
+    }
+
+    /// Lifts the kill switch of a scope; of an account, its halt too.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is.
+    pub async fn resume(&self, scope: KillScope, reason: String) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Resume(scope, reason, answer)).await
+    }
+
+    /// Starts comparing every account with its venue now; [`Self::health`] tells when each was compared.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is.
+    pub async fn reconcile(&self) -> Result<(), EngineError> {
+        self.ask(Command::Reconcile).await
+    }
+
+    /// Open virtual positions.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is.
+    pub async fn positions(&self) -> Result<Vec<PositionReport>, EngineError> {
+        self.ask(Command::Positions).await
+    }
+
+    /// Orders of recent executions, and every order of which more may become known.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is.
+    pub async fn orders(&self) -> Result<Vec<OrderSummary>, EngineError> {
+        self.ask(Command::Orders).await
+    }
+
+    /// Trades of recent executions.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is.
+    pub async fn fills(&self) -> Result<Vec<FillSummary>, EngineError> {
+        self.ask(Command::Fills).await
+    }
+
+    /// Money, per account and currency, and per deployment on it.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is.
+    pub async fn equity(&self) -> Result<Vec<EquityReport>, EngineError> {
+        self.ask(Command::Equity).await
+    }
+
+    /// How the engine and its accounts stand.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is.
+    pub async fn health(&self) -> Result<Health, EngineError> {
+        self.ask(Command::Health).await
+    }
+
+    /// The durable entries after `since`, and those that follow. Pulled from the journal: a slow reader misses nothing and delays nobody.
+    #[must_use]
+    pub fn events(&self, since: u64) -> EventFeed {
+        EventFeed::new(Arc::clone(&self.archive), self.durable.clone(), since)
+    }
+
+    /// Makes what was decided durable, stops the engine and gives up the journal. Orders that rest stay at the venues.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when it was closed already.
+    pub async fn shutdown(&self) -> Result<(), EngineError> {
+        self.ask(Command::Shutdown).await
+    }
+}

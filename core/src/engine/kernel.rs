@@ -1,0 +1,449 @@
+//! The state machine between its journal and its accounts: what both drivers, the live shell and the simulator, turn.
+//!
+//! It runs the step, has orders prepared at once, gathers entries into batches, and hands out an order only when the batch with its intent
+//! is durable: the one place where [`Journaled`] is made. It knows no clock, no runtime and no thread.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::executor::{Archived, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token, step};
+use crate::journal::{Archive, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, LegRef, StoreError};
+use crate::model::close::CloseRequest;
+use crate::model::ids::{AccountId, ClientOrderId, SignalId};
+use crate::model::order::OrderRequest;
+use crate::model::signal::{Signal, hex};
+use crate::model::time::Timestamp;
+use crate::venue::{Account, AccountSnapshot, Effect as Happened, ErrorKind, Prepared, ProbePermission};
+
+/// What a driver carries out.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "tasks are made one at a time and live shortly")]
+pub enum Task {
+    /// Await [`Account::ready`]; answer with [`Input::Ready`].
+    Ready {
+        /// The account.
+        account: AccountId,
+        /// The leg.
+        leg: LegRef,
+        /// Its order.
+        request: OrderRequest,
+    },
+    /// Await [`Account::place`]; answer with [`Input::Placed`].
+    Place {
+        /// The account.
+        account: AccountId,
+        /// The order, proved durable.
+        order: Journaled<Prepared>,
+    },
+    /// Await [`Account::probe`]; answer with [`Input::Probed`].
+    Probe {
+        /// The account.
+        account: AccountId,
+        /// The order, proved durable.
+        order: Journaled<Prepared>,
+        /// What the probe may do.
+        permission: ProbePermission,
+    },
+    /// Await [`Account::snapshot`]; answer through [`Kernel::snapshot`].
+    Snapshot {
+        /// The account.
+        account: AccountId,
+        /// From when on.
+        since: Option<Timestamp>,
+    },
+    /// Come back later with [`Input::Timer`].
+    Wake {
+        /// How much later.
+        after: Duration,
+        /// What for.
+        timer: Timer,
+    },
+    /// Answer a caller once everything up to `seq` is durable.
+    Answer {
+        /// The caller.
+        token: Token,
+        /// Its execution, nothing for an act without one, or why nothing was done.
+        result: Result<Option<ExecutionNumber>, CommandError>,
+        /// The last entry the answer rests on.
+        seq: u64,
+    },
+    /// Look whether anyone waits for this execution.
+    Changed {
+        /// The execution.
+        execution: ExecutionNumber,
+    },
+    /// The account can trade.
+    Recovered {
+        /// The account.
+        account: AccountId,
+    },
+}
+
+/// Entries to make durable as one.
+#[derive(Debug)]
+pub struct Batch {
+    /// In order.
+    pub entries: Vec<Entry>,
+    orders: Vec<ClientOrderId>,
+    last: u64,
+}
+
+/// Why a journal cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its entries contradict one another.
+    #[error("entry {seq} of the journal contradicts what came before it: {source}")]
+    Fold {
+        /// The entry.
+        seq: u64,
+        /// The contradiction.
+        source: FoldError,
+    },
+    /// Its snapshot cannot be read.
+    #[error("the snapshot at entry {seq} cannot be read: {reason}")]
+    Snapshot {
+        /// The entry.
+        seq: u64,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// How many entries are read at once.
+const PAGE: usize = 1_000;
+
+/// Replays a journal: the latest snapshot, then every entry after it. Returns the book and the number of the last entry.
+///
+/// # Errors
+/// [`ReplayError`] names the entry that cannot be read or folded.
+pub fn replay(archive: &dyn Archive) -> Result<(Book, u64), ReplayError> {
+    let (mut book, mut seq) = match archive.latest_snapshot()? {
+        Some(snapshot) => {
+            let unreadable = |e: serde_json::Error| ReplayError::Snapshot { seq: snapshot.seq, reason: e.to_string() };
+            (serde_json::from_str(&snapshot.state).map_err(unreadable)?, snapshot.seq)
+        }
+        None => (Book::default(), 0),
+    };
+    loop {
+        let page = archive.entries_after(seq, PAGE)?;
+        let Some(last) = page.last() else { return Ok((book, seq)) };
+        let end = last.seq;
+        for entry in &page {
+            book.apply(&entry.event()?).map_err(|source| ReplayError::Fold { seq: entry.seq, source })?;
+        }
+        seq = end;
+    }
+}
+
+/// The state machine between its journal and its accounts.
+pub struct Kernel {
+    setup: Setup,
+    state: State,
+    accounts: BTreeMap<AccountId, Arc<dyn Account>>,
+    archive: Arc<dyn Archive>,
+    seq: u64,
+    durable: u64,
+    entries: Vec<Entry>,
+    orders: Vec<ClientOrderId>,
+    urgent: bool,
+    /// Metadata of a signal under way, until its entry takes it.
+    metadata: Option<String>,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").field("seq", &self.seq).field("durable", &self.durable).finish_non_exhaustive()
+    }
+}
+
+impl Kernel {
+    /// Replays the journal. The first input must be [`Input::Opened`].
+    ///
+    /// # Errors
+    /// [`ReplayError`] when the journal cannot be replayed.
+    pub fn open(setup: Setup, accounts: Vec<Arc<dyn Account>>, archive: Arc<dyn Archive>) -> Result<Self, ReplayError> {
+        let (book, seq) = replay(&*archive)?;
+        let accounts = accounts.into_iter().map(|account| (account.id().clone(), account)).collect();
+        let state = State::new(book);
+        Ok(Self { setup, state, accounts, archive, seq, durable: seq, entries: Vec::new(), orders: Vec::new(), urgent: false, metadata: None })
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// One of its accounts.
+    #[must_use]
+    pub fn account(&self, id: &AccountId) -> Option<&Arc<dyn Account>> {
+        self.accounts.get(id)
+    }
+
+    /// The number of the last entry decided.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The number of the last entry that is durable.
+    #[must_use]
+    pub const fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Takes a signal.
+    pub fn execute(&mut self, now: Now, mut signal: Signal, token: Token) -> Vec<Task> {
+        let archived = match self.archived(&signal.id) {
+            Ok(archived) => archived,
+            Err(error) => return vec![self.refuse(token, &error)],
+        };
+        let metadata = std::mem::take(&mut signal.metadata);
+        let text = (!metadata.is_empty()).then(|| serde_json::Value::Object(metadata).to_string());
+        let metadata_hash = text.as_ref().map(|text| hex(&Sha256::digest(text.as_bytes())));
+        self.metadata = text;
+        let tasks = self.input(now, Input::Execute { signal: Box::new(signal), metadata_hash, archived, token });
+        self.metadata = None;
+        tasks
+    }
+
+    /// Takes a request to close.
+    pub fn close(&mut self, now: Now, request: CloseRequest, token: Token) -> Vec<Task> {
+        match self.archived(&request.id) {
+            Ok(archived) => self.input(now, Input::Close { request, archived, token }),
+            Err(error) => vec![self.refuse(token, &error)],
+        }
+    }
+
+    /// Takes what a stream told of an order; one that is no longer at hand is found in the journal.
+    pub fn report(&mut self, now: Now, account: AccountId, report: crate::model::order::OrderReport) -> Vec<Task> {
+        let recalled = self.recall(&report.client_order_id).map(Box::new);
+        self.input(now, Input::Reported { account, report, recalled })
+    }
+
+    /// Takes the venue's truth about an account.
+    pub fn snapshot(&mut self, now: Now, account: AccountId, result: Result<AccountSnapshot, Failure>) -> Vec<Task> {
+        let mut recalled: BTreeMap<ExecutionNumber, ExecutionRecord> = BTreeMap::new();
+        let result = result.map(|mut snapshot| {
+            // Of an order that is no longer at hand, only what its record does not know yet is worth bringing it back.
+            snapshot.fills.retain(|fill| {
+                let Some((id, record)) = fill.client_order_id.as_ref().and_then(|id| Some((id, self.recall(id)?))) else { return true };
+                let news = !record.order(id).is_some_and(|order| order.trades.contains_key(&fill.trade_id));
+                if news {
+                    recalled.insert(record.admission.number, record);
+                }
+                news
+            });
+            snapshot.orders.retain(|report| {
+                let Some(record) = self.recall(&report.client_order_id) else { return true };
+                let news = record.order(&report.client_order_id).is_none_or(|order| report.filled_quantity > order.reported);
+                if news {
+                    recalled.insert(record.admission.number, record.clone());
+                }
+                news || recalled.contains_key(&record.admission.number)
+            });
+            snapshot
+        });
+        self.input(now, Input::Snapshot { account, result, recalled: recalled.into_values().collect() })
+    }
+
+    /// Takes one input, and every order it has prepared.
+    pub fn input(&mut self, now: Now, input: Input) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let output = step(&self.setup, &mut self.state, now, input);
+            if let Some(fault) = &output.fault {
+                tracing::error!(%fault, "the state machine met what it must not meet; no entry is taken any more");
+            }
+            for decided in output.events {
+                self.record(now.wall, decided.event, decided.execution);
+            }
+            for effect in output.effects {
+                self.dispatch(effect, &mut inputs, &mut tasks);
+            }
+        }
+        tasks
+    }
+
+    /// The entries to make durable next. `urgent` ones carry what only we know; others may wait for company.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        self.urgent = false;
+        Some(Batch { entries: std::mem::take(&mut self.entries), orders: std::mem::take(&mut self.orders), last: self.seq })
+    }
+
+    /// Whether something waits for the next batch to be durable.
+    #[must_use]
+    pub const fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    /// Whether anything waits to be made durable.
+    #[must_use]
+    pub fn has_entries(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// The batch is durable: its orders may go out.
+    pub fn committed(&mut self, now: Now, batch: Batch) -> Vec<Task> {
+        self.durable = batch.last;
+        batch.orders.into_iter().flat_map(|order| self.input(now, Input::Durable { order })).collect()
+    }
+
+    /// The record of an execution: at hand, or from the journal.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the journal cannot be read.
+    pub fn execution(&self, number: ExecutionNumber) -> Result<Option<ExecutionRecord>, StoreError> {
+        match self.state.book().execution(number) {
+            Some(record) => Ok(Some(record.clone())),
+            None => rebuild(&*self.archive, number),
+        }
+    }
+
+    /// The execution of a signal or request, at hand or in the journal.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the journal cannot be read.
+    pub fn execution_of(&self, id: &SignalId) -> Result<Option<ExecutionNumber>, StoreError> {
+        match self.state.book().execution_of(id) {
+            Some(number) => Ok(Some(number)),
+            None => self.archive.execution_of_signal(id),
+        }
+    }
+
+    fn archived(&self, id: &SignalId) -> Result<Option<Archived>, StoreError> {
+        if self.state.book().execution_of(id).is_some() {
+            return Ok(None);
+        }
+        let Some(execution) = self.archive.execution_of_signal(id)? else { return Ok(None) };
+        let record = rebuild(&*self.archive, execution)?;
+        Ok(record.map(|record| Archived { execution, body_hash: record.admission.body_hash }))
+    }
+
+    fn refuse(&self, token: Token, error: &StoreError) -> Task {
+        Task::Answer { token, result: Err(CommandError::JournalUnwritable(error.to_string())), seq: 0 }
+    }
+
+    fn recall(&self, order: &ClientOrderId) -> Option<ExecutionRecord> {
+        let book = self.state.book();
+        if book.leg_of(order).is_some() || book.namespace().is_empty() || !order.as_str().starts_with(book.namespace()) {
+            return None;
+        }
+        let number = self.archive.execution_of_order(order).ok()??;
+        rebuild(&*self.archive, number).ok()?
+    }
+
+    fn record(&mut self, at: Timestamp, event: Event, execution: Option<ExecutionNumber>) {
+        self.seq += 1;
+        let mut metadata = None;
+        let index = match &event {
+            Event::Admitted(admission) => {
+                if admission.metadata_hash.is_some() {
+                    metadata = self.metadata.take();
+                }
+                Some(IndexKey::Signal(admission.command.id().clone()))
+            }
+            Event::Prepared(intent) => {
+                self.orders.push(intent.client_order_id().clone());
+                Some(IndexKey::Order(intent.client_order_id().clone()))
+            }
+            _ => None,
+        };
+        // What a venue can tell again may wait; what only we know may not.
+        self.urgent |= !matches!(event, Event::Reported { .. } | Event::BecameUnknown { .. } | Event::Recalled(_));
+        let kind = event.kind();
+        let body = serde_json::to_string(&event).expect("events are plain data and always serialize");
+        self.entries.push(Entry { seq: self.seq, at, kind, body, execution, index, metadata });
+    }
+
+    fn dispatch(&mut self, effect: Effect, inputs: &mut VecDeque<Input>, tasks: &mut Vec<Task>) {
+        let seq = self.seq;
+        match effect {
+            Effect::Ready { leg, request } => match self.poll_ready(&request) {
+                Some(result) => inputs.push_back(Input::Ready { leg, result }),
+                None => tasks.push(Task::Ready { account: request.account.clone(), leg, request }),
+            },
+            Effect::Prepare { leg, cleared, ticket } => {
+                let result = match self.accounts.get(&cleared.get().account) {
+                    None => Err(internal("the account is not open")),
+                    Some(account) => catch_unwind(AssertUnwindSafe(|| account.prepare(cleared, ticket)))
+                        .map_or_else(|_| Err(internal("the adapter panicked while it prepared the order")), |made| made.map_err(|e| Failure::from(&e))),
+                };
+                // Before any other input: nothing may come between a clearance and its intent.
+                inputs.push_front(Input::Prepared { leg, result });
+            }
+            Effect::Place { account, order } => {
+                if let Some(order) = self.witness(&order) {
+                    tasks.push(Task::Place { account, order });
+                }
+            }
+            Effect::Probe { account, order, permission } => {
+                if let Some(order) = self.witness(&order) {
+                    tasks.push(Task::Probe { account, order, permission });
+                }
+            }
+            Effect::Snapshot { account, since } => tasks.push(Task::Snapshot { account, since }),
+            Effect::Wake { after, timer } => tasks.push(Task::Wake { after, timer }),
+            Effect::Accepted { token, execution } => tasks.push(Task::Answer { token, result: Ok(Some(execution)), seq }),
+            Effect::Done { token } => tasks.push(Task::Answer { token, result: Ok(None), seq }),
+            Effect::Rejected { token, error } => tasks.push(Task::Answer { token, result: Err(error), seq: 0 }),
+            Effect::Changed { execution } => tasks.push(Task::Changed { execution }),
+            Effect::Recovered { account } => tasks.push(Task::Recovered { account }),
+        }
+    }
+
+    /// The order, proved durable: its intent was in a batch that was committed, in this process or before it.
+    fn witness(&self, id: &ClientOrderId) -> Option<Journaled<Prepared>> {
+        let order = self.state.book().order(id)?;
+        Some(Journaled::witnessed(Prepared::from_journal(order.prepared().clone())))
+    }
+
+    /// Asks an account once whether it is ready; `None` when it must be awaited.
+    fn poll_ready(&self, request: &OrderRequest) -> Option<Result<(), Failure>> {
+        let Some(account) = self.accounts.get(&request.account) else { return Some(Err(internal("the account is not open"))) };
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let ready = pin!(account.ready(request));
+            ready.poll(&mut Context::from_waker(Waker::noop()))
+        }));
+        match polled {
+            Ok(Poll::Ready(result)) => Some(result.map_err(|error| Failure::from(&error))),
+            Ok(Poll::Pending) => None,
+            Err(_) => Some(Err(internal("the adapter panicked"))),
+        }
+    }
+}
+
+/// A fault of ours before anything was sent.
+fn internal(words: &str) -> Failure {
+    Failure { kind: ErrorKind::Internal, effect: Happened::Refused, code: None, message: words.to_owned() }
+}
+
+/// The record of an execution from its entries in the journal.
+///
+/// # Errors
+/// [`StoreError`] when the entries cannot be read.
+pub fn rebuild(archive: &dyn Archive, number: ExecutionNumber) -> Result<Option<ExecutionRecord>, StoreError> {
+    let entries = archive.entries_of(number)?;
+    let events = entries.iter().map(|entry| entry.event()).collect::<Result<Vec<_>, _>>()?;
+    Book::rebuild(events).map_err(|e| StoreError::Io(format!("execution {number} contradicts itself: {e}")))
+}

@@ -1,0 +1,506 @@
+//! What callers see: the published shapes, made from the state.
+
+use serde::{Deserialize, Serialize};
+
+use crate::executor::{Book, ExecutionRecord, LegRecord, Setup, State};
+use crate::gates::Marks;
+use crate::journal::{Archive, ExecutionNumber};
+use crate::ledger::CapitalKey;
+use crate::model::execution::{EquityReport, Execution, ExecutionStatus, LegReport, LegState, Outcome, PositionReport, Protection};
+use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueOrderId, VenueSymbol};
+use crate::model::instrument::Side;
+use crate::model::number::{Amount, Price, Quantity};
+use crate::model::order::{Fee, OrderState, Purpose};
+use crate::model::signal::Direction;
+use crate::model::time::Timestamp;
+
+use super::kernel::{ReplayError, rebuild, replay};
+
+/// One order as callers see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderSummary {
+    /// The signal or request it is for.
+    pub signal_id: SignalId,
+    /// Entry or close.
+    pub purpose: Purpose,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The venue.
+    pub venue: VenueId,
+    /// The account.
+    pub account: AccountId,
+    /// The instrument.
+    pub instrument: VenueSymbol,
+    /// Buy or sell.
+    pub side: Side,
+    /// `sent`, `unknown`, `open`, or why it is done: `filled`, `canceled`, `expired`, `rejected`, `not_sent`, `absent`, `superseded`, `resolved`.
+    pub state: String,
+    /// What was asked, in base units.
+    pub quantity: Quantity,
+    /// What traded.
+    pub filled_quantity: Quantity,
+    /// At what average price, to 12 decimals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_price: Option<Price>,
+    /// The worst price admitted.
+    pub worst_price: Price,
+    /// Which attempt of the leg, from 0.
+    pub attempt: u32,
+    /// Our name of it.
+    pub client_order_id: ClientOrderId,
+    /// The venue's name of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub venue_order_id: Option<VenueOrderId>,
+    /// When it was prepared.
+    pub created_at: Timestamp,
+}
+
+/// One trade as callers see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FillSummary {
+    /// The signal or request it is for.
+    pub signal_id: SignalId,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The venue.
+    pub venue: VenueId,
+    /// The account.
+    pub account: AccountId,
+    /// The instrument.
+    pub instrument: VenueSymbol,
+    /// Buy or sell.
+    pub side: Side,
+    /// In base units.
+    pub quantity: Quantity,
+    /// In quote units.
+    pub price: Price,
+    /// What it cost.
+    pub fee: Fee,
+    /// The venue's name of it.
+    pub trade_id: TradeId,
+    /// Our name of its order.
+    pub client_order_id: ClientOrderId,
+    /// When it traded.
+    pub at: Timestamp,
+}
+
+/// How one account stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountHealth {
+    /// The account.
+    pub account: AccountId,
+    /// Its venue.
+    pub venue: VenueId,
+    /// `ready`, `recovering`, `halted`, or `offline` when no engine runs.
+    pub status: String,
+    /// Why, when it is not ready, or what went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Milliseconds since it was last compared with the venue's truth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared_ms_ago: Option<u64>,
+}
+
+/// An order that may have taken effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownOrder {
+    /// The signal or request it is for.
+    pub signal_id: SignalId,
+    /// The account.
+    pub account: AccountId,
+    /// The instrument.
+    pub instrument: VenueSymbol,
+    /// Our name of it.
+    pub client_order_id: ClientOrderId,
+    /// What was tried and what happened.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When the venue is asked again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ask_at: Option<Timestamp>,
+}
+
+/// A latch of the kill switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KillLatch {
+    /// What it stops.
+    pub scope: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// How the engine stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ready`, `recovering`, `killed`, `journal_unwritable`, or `offline` when no engine runs.
+    pub status: String,
+    /// The accounts.
+    pub accounts: Vec<AccountHealth>,
+    /// The kill switch.
+    pub kills: Vec<KillLatch>,
+    /// Orders that may have taken effect.
+    pub unknown: Vec<UnknownOrder>,
+    /// The last entry decided.
+    pub seq: u64,
+    /// The last entry that is durable.
+    pub durable_seq: u64,
+    /// Open virtual positions.
+    pub positions: usize,
+    /// Why no entry is taken, if the journal failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// An execution in its published form.
+pub(super) fn execution(record: &ExecutionRecord, asked_at: impl Fn(&ClientOrderId) -> Option<Timestamp>) -> Execution {
+    let legs: Vec<LegReport> = record.legs.iter().map(|leg| leg_report(leg, &asked_at)).collect();
+    let unknown = record.legs.iter().any(|leg| matches!(leg.state, LegState::Unknown { .. }));
+    let status = if unknown {
+        ExecutionStatus::Unresolved
+    } else if record.legs.iter().all(|leg| leg.state.is_done()) {
+        ExecutionStatus::Done
+    } else {
+        ExecutionStatus::Working
+    };
+    Execution { signal_id: record.admission.command.id().clone(), status, legs }
+}
+
+fn leg_report(leg: &LegRecord, asked_at: &impl Fn(&ClientOrderId) -> Option<Timestamp>) -> LegReport {
+    let filled = leg.filled().unwrap_or_default();
+    let order = leg.orders.last();
+    let id = order.map(|order| order.intent.client_order_id().clone());
+    let (outcome, code, reason) = match &leg.state {
+        LegState::Done { outcome, why } => (Some(*outcome), why.as_ref().map(|why| why.code.clone()), why.as_ref().map(|why| why.reason.clone())),
+        LegState::Unknown { why, since } => (None, Some("unknown".to_owned()), Some(unknown_words(leg, id.as_ref(), why, *since, asked_at))),
+        _ => (None, None, None),
+    };
+    LegReport {
+        deployment: leg.plan.deployment.clone(),
+        venue: leg.plan.venue.clone(),
+        account: leg.plan.account.clone(),
+        instrument: leg.plan.symbol.clone(),
+        state: leg.state.name().to_owned(),
+        outcome,
+        code,
+        reason,
+        quantity: order.map(|order| order.prepared().request.quantity).or(leg.plan.order.as_ref().map(|order| order.quantity)),
+        filled_quantity: filled.quantity,
+        average_price: filled.average_price(),
+        fees: filled.fees.into_iter().map(|(asset, amount)| Fee { asset, amount }).collect(),
+        client_order_id: id,
+        venue_order_id: order.and_then(|order| venue_order_id(&order.state)),
+        position_id: None,
+        protection: Protection::None,
+        timings_us: leg.timings,
+    }
+}
+
+/// What a person must know of an unknown leg.
+fn unknown_words(
+    leg: &LegRecord,
+    order: Option<&ClientOrderId>,
+    why: &str,
+    since: Timestamp,
+    asked_at: &impl Fn(&ClientOrderId) -> Option<Timestamp>,
+) -> String {
+    let instrument = leg.plan.symbol.as_ref().map(ToString::to_string).unwrap_or_default();
+    let asked = order.and_then(asked_at).map_or_else(|| "the venue is being asked".to_owned(), |at| format!("the venue is asked again at {at}"));
+    format!(
+        "may have taken effect since {since}: {why}. It holds {} of capital and blocks {} from entering {instrument} on {}; {asked}. To settle it by hand: `omnivenue resolve {}`",
+        leg.held.capital,
+        leg.plan.agent,
+        leg.plan.account,
+        order.map(ToString::to_string).unwrap_or_default(),
+    )
+}
+
+fn venue_order_id(state: &OrderState) -> Option<VenueOrderId> {
+    match state {
+        OrderState::Open { venue_order_id } => Some(venue_order_id.clone()),
+        OrderState::Done { venue_order_id, .. } => venue_order_id.clone(),
+        OrderState::Sent | OrderState::Unknown { .. } => None,
+    }
+}
+
+fn state_name(state: &OrderState) -> String {
+    match state {
+        OrderState::Sent => "sent".into(),
+        OrderState::Unknown { .. } => "unknown".into(),
+        OrderState::Open { .. } => "open".into(),
+        OrderState::Done { reason, .. } => serde_json::to_value(reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
+    }
+}
+
+pub(super) fn positions(book: &Book, marks: &Marks, agent_of: impl Fn(&DeploymentId) -> Option<crate::model::ids::AgentId>) -> Vec<PositionReport> {
+    let report = |(key, position): (&crate::ledger::PositionKey, &crate::ledger::Position)| {
+        let mark = marks.get(&(position.venue().clone(), key.symbol.clone())).copied();
+        PositionReport {
+            agent: agent_of(&key.deployment).unwrap_or_else(|| key.deployment.as_str().parse().expect("a deployment's name is a valid agent's name")),
+            deployment: key.deployment.clone(),
+            venue: position.venue().clone(),
+            account: key.account.clone(),
+            instrument: key.symbol.clone(),
+            direction: if position.quantity().is_long() { Direction::Long } else { Direction::Short },
+            quantity: position.quantity().magnitude(),
+            entry_price: position.entry_price(),
+            mark_price: mark,
+            unrealized_pnl: mark.and_then(|mark| position.unrealized(mark).ok()),
+            realized_pnl: position.realized(),
+            signals: position.lots().map(|lot| lot.signal.clone()).collect(),
+            protection: Protection::None,
+        }
+    };
+    book.ledger().positions().map(report).collect()
+}
+
+pub(super) fn orders(book: &Book) -> Vec<OrderSummary> {
+    let of_leg = |record: &ExecutionRecord, leg: &LegRecord| -> Vec<OrderSummary> {
+        let summary = |order: &crate::executor::OrderRecord| {
+            let request = &order.prepared().request;
+            OrderSummary {
+                signal_id: record.admission.command.id().clone(),
+                purpose: request.purpose,
+                deployment: leg.plan.deployment.clone(),
+                venue: leg.plan.venue.clone(),
+                account: leg.plan.account.clone(),
+                instrument: request.symbol.clone(),
+                side: request.side,
+                state: state_name(&order.state),
+                quantity: request.quantity,
+                filled_quantity: order.filled.quantity,
+                average_price: order.filled.average_price(),
+                worst_price: request.worst_price,
+                attempt: order.intent.attempt,
+                client_order_id: order.intent.client_order_id().clone(),
+                venue_order_id: venue_order_id(&order.state),
+                created_at: order.intent.at,
+            }
+        };
+        leg.orders.iter().map(summary).collect()
+    };
+    book.executions().flat_map(|(_, record)| record.legs.iter().flat_map(|leg| of_leg(record, leg)).collect::<Vec<_>>()).collect()
+}
+
+pub(super) fn fills(book: &Book) -> Vec<FillSummary> {
+    let mut all: Vec<FillSummary> = Vec::new();
+    for (_, record) in book.executions() {
+        for leg in &record.legs {
+            for order in &leg.orders {
+                all.extend(order.trades.values().map(|fill| FillSummary {
+                    signal_id: record.admission.command.id().clone(),
+                    deployment: leg.plan.deployment.clone(),
+                    venue: leg.plan.venue.clone(),
+                    account: leg.plan.account.clone(),
+                    instrument: fill.symbol.clone(),
+                    side: fill.side,
+                    quantity: fill.quantity,
+                    price: fill.price,
+                    fee: fill.fee.clone(),
+                    trade_id: fill.trade_id.clone(),
+                    client_order_id: order.intent.client_order_id().clone(),
+                    at: fill.at,
+                }));
+            }
+        }
+    }
+    all.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.trade_id.cmp(&b.trade_id)));
+    all
+}
+
+/// One line per account and currency, and one per deployment on it.
+pub(super) fn equity(book: &Book, marks: &Marks, setup: Option<&Setup>) -> Vec<EquityReport> {
+    let line = |(key, capital): (&CapitalKey, &crate::ledger::Capital)| {
+        let unrealized = book
+            .ledger()
+            .positions()
+            .filter(|(place, position)| {
+                place.account == key.account && position.terms().settle == key.currency && key.deployment.as_ref().is_none_or(|d| *d == place.deployment)
+            })
+            .try_fold(Amount::ZERO, |sum, (place, position)| {
+                let mark = marks.get(&(position.venue().clone(), place.symbol.clone()))?;
+                sum.plus(position.unrealized(*mark).ok()?).ok()
+            });
+        let share = key.deployment.as_ref().and_then(|deployment| {
+            let share = setup?.deployments.get(deployment)?.accounts.iter().find(|share| share.account == key.account)?;
+            share.allocation.map(|allocation| allocation.amount())
+        });
+        let funds = if key.deployment.is_none() { book.ledger().funded(&key.account, &key.currency) } else { share };
+        let total = funds.zip(unrealized).and_then(|(funds, unrealized)| funds.plus(capital.realized).ok()?.plus(unrealized).ok()?.minus(capital.fees).ok());
+        EquityReport {
+            deployment: key.deployment.clone(),
+            account: key.account.clone(),
+            currency: key.currency.clone(),
+            capital: funds,
+            realized_pnl: capital.realized,
+            fees: capital.fees,
+            unrealized_pnl: unrealized,
+            committed: capital.committed.amount(),
+            reserved: capital.reserved.amount(),
+            equity: total,
+        }
+    };
+    book.ledger().capitals().map(line).collect()
+}
+
+fn unknown_orders(book: &Book, asked_at: impl Fn(&ClientOrderId) -> Option<Timestamp>) -> Vec<UnknownOrder> {
+    let unknown = |id: &ClientOrderId| {
+        let at = book.leg_of(id)?;
+        let OrderState::Unknown { why, since } = &book.order(id)?.state else { return None };
+        let leg = book.leg(at)?;
+        Some(UnknownOrder {
+            signal_id: book.execution(at.execution)?.admission.command.id().clone(),
+            account: leg.plan.account.clone(),
+            instrument: leg.plan.symbol.clone()?,
+            client_order_id: id.clone(),
+            why: why.clone(),
+            since: *since,
+            ask_at: asked_at(id),
+        })
+    };
+    book.unsettled().filter_map(unknown).collect()
+}
+
+fn kills(book: &Book) -> Vec<KillLatch> {
+    book.kills().map(|(scope, reason)| KillLatch { scope: scope.to_string(), reason: reason.clone() }).collect()
+}
+
+pub(super) fn health(setup: &Setup, state: &State, monotonic: u64, (seq, durable_seq): (u64, u64)) -> Health {
+    let book = state.book();
+    let account = |(id, account): (&AccountId, &crate::executor::AccountSetup)| {
+        let (status, reason) = match (book.halt(id), state.is_ready(id)) {
+            (Some(why), _) => ("halted", Some(why.reason.clone())),
+            (None, true) => ("ready", state.account_failure(id).map(str::to_owned)),
+            (None, false) => ("recovering", state.account_failure(id).map(str::to_owned)),
+        };
+        let compared_ms_ago = state.compared_at(id).map(|at| monotonic.saturating_sub(at) / 1000);
+        AccountHealth { account: id.clone(), venue: account.venue.clone(), status: status.to_owned(), reason, compared_ms_ago }
+    };
+    let accounts: Vec<AccountHealth> = setup.accounts.iter().map(account).collect();
+    let status = if state.failed().is_some() {
+        "journal_unwritable"
+    } else if book.kills().any(|(scope, _)| *scope == crate::journal::KillScope::All) {
+        "killed"
+    } else if accounts.iter().any(|account| account.status == "recovering") {
+        "recovering"
+    } else {
+        "ready"
+    };
+    Health {
+        status: status.to_owned(),
+        accounts,
+        kills: kills(book),
+        unknown: unknown_orders(book, |id| state.asked_at(id)),
+        seq,
+        durable_seq,
+        positions: book.ledger().positions().count(),
+        failure: state.failed().map(str::to_owned),
+    }
+}
+
+/// The state as the files tell it, while no engine runs.
+#[derive(Debug)]
+pub struct Books {
+    book: Book,
+    seq: u64,
+}
+
+impl Books {
+    /// Replays a journal without touching it.
+    ///
+    /// # Errors
+    /// [`ReplayError`] when it cannot be read or contradicts itself.
+    pub fn read(archive: &dyn Archive) -> Result<Self, ReplayError> {
+        let (book, seq) = replay(archive)?;
+        Ok(Self { book, seq })
+    }
+
+    /// The book itself.
+    #[must_use]
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// The number of the last entry.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Open virtual positions; without prices, since no venue is asked.
+    #[must_use]
+    pub fn positions(&self) -> Vec<PositionReport> {
+        let agents = |deployment: &DeploymentId| self.agent_of(deployment);
+        positions(&self.book, &Marks::new(), agents)
+    }
+
+    fn agent_of(&self, deployment: &DeploymentId) -> Option<crate::model::ids::AgentId> {
+        self.book.executions().rev().flat_map(|(_, record)| &record.legs).find(|leg| leg.plan.deployment == *deployment).map(|leg| leg.plan.agent.clone())
+    }
+
+    /// Recent orders.
+    #[must_use]
+    pub fn orders(&self) -> Vec<OrderSummary> {
+        orders(&self.book)
+    }
+
+    /// Recent trades.
+    #[must_use]
+    pub fn fills(&self) -> Vec<FillSummary> {
+        fills(&self.book)
+    }
+
+    /// Money by account and deployment.
+    #[must_use]
+    pub fn equity(&self) -> Vec<EquityReport> {
+        equity(&self.book, &Marks::new(), None)
+    }
+
+    /// The execution of a signal or a request to close.
+    ///
+    /// # Errors
+    /// [`crate::journal::StoreError`] when the journal cannot be read.
+    pub fn execution(&self, archive: &dyn Archive, id: &SignalId) -> Result<Option<Execution>, crate::journal::StoreError> {
+        let number: Option<ExecutionNumber> = match self.book.execution_of(id) {
+            Some(number) => Some(number),
+            None => archive.execution_of_signal(id)?,
+        };
+        let Some(number) = number else { return Ok(None) };
+        let record = match self.book.execution(number) {
+            Some(record) => Some(record.clone()),
+            None => rebuild(archive, number)?,
+        };
+        Ok(record.map(|record| execution(&record, |_| None)))
+    }
+
+    /// How things stand while no engine runs.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health {
+            status: "offline".into(),
+            accounts: Vec::new(),
+            kills: kills(&self.book),
+            unknown: unknown_orders(&self.book, |_| None),
+            seq: self.seq,
+            durable_seq: self.seq,
+            positions: self.book.ledger().positions().count(),
+            failure: None,
+        }
+    }
+}
+
+/// Whether a leg has been answered: acknowledged, refused or unknown.
+pub(super) fn is_acknowledged(record: &ExecutionRecord) -> bool {
+    record.legs.iter().all(|leg| !matches!(leg.state, LegState::Planned | LegState::Sent))
+}
+
+/// Whether everything is over.
+pub(super) fn is_settled(record: &ExecutionRecord) -> bool {
+    record.is_finished()
+}
+
+/// Whether the execution opened anything: for exit codes and summaries.
+#[must_use]
+pub fn opened_anything(execution: &Execution) -> bool {
+    execution.legs.iter().any(|leg| matches!(leg.outcome, Some(Outcome::Filled | Outcome::PartiallyFilled)) || !leg.filled_quantity.is_zero())
+}

@@ -1,0 +1,557 @@
+//! The live driver: one thread, one current-thread runtime, real time. It owns the state; everyone else sends it inputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::committer::{self, Committed, Work};
+use super::env::Env;
+use super::handle::{Answer, Command, EngineError, OpenError, Parts, Wait};
+use super::kernel::{Kernel, Task};
+use super::report;
+use crate::executor::{CommandError, Input, Timer, Token, VenueSetup};
+use crate::journal::{ExecutionNumber, Failure};
+use crate::model::ids::{AccountId, VenueId};
+use crate::model::order::OrderReport;
+use crate::venue::{Account, AccountSnapshot, Effect as Happened, ErrorKind, Operation, Quote, Sink, Venue, VenueError};
+
+/// How long entries that a venue could tell us again wait for company before they are flushed.
+const LINGER: Duration = Duration::from_millis(20);
+/// How long `Wait::Settled` waits at most.
+const SETTLE_WAIT: Duration = Duration::from_secs(60);
+/// Entries between two snapshots of the state.
+const SNAPSHOT_EVERY: u64 = 20_000;
+/// Inputs taken in one go before the batch is sent to the journal.
+const BURST: usize = 256;
+/// Reports and quotes that may wait on one stream.
+const STREAM: usize = 1_024;
+/// The pause before a stream that ended is opened again.
+const RECONNECT: Duration = Duration::from_millis(250);
+
+/// What tasks bring back to the engine.
+enum Message {
+    Input(Input),
+    Report(AccountId, OrderReport),
+    Snapshot(AccountId, Result<AccountSnapshot, Failure>),
+    Reconnected(AccountId),
+}
+
+enum Waiter {
+    Execution(Wait, Answer<crate::model::execution::Execution>),
+    Act(Answer<()>),
+}
+
+/// A caller whose execution is under way.
+struct Waiting {
+    wait: Wait,
+    answer: Answer<crate::model::execution::Execution>,
+    /// The entry that must be durable before it is answered.
+    seq: u64,
+    /// When it is answered whatever the legs do, by the monotonic clock.
+    until: u64,
+}
+
+struct Shell {
+    env: Arc<dyn Env>,
+    kernel: Kernel,
+    messages: mpsc::UnboundedSender<Message>,
+    journal: Option<std_mpsc::Sender<Work>>,
+    head: watch::Sender<u64>,
+    committing: bool,
+    linger_until: Option<u64>,
+    timers: BTreeMap<(u64, u64), Timer>,
+    timer_count: u64,
+    next_token: Token,
+    callers: BTreeMap<Token, Waiter>,
+    /// Answered, but resting on entries that are not durable yet.
+    acts: Vec<(u64, Answer<()>)>,
+    waiting: BTreeMap<ExecutionNumber, Vec<Waiting>>,
+    deadlines: BTreeSet<(u64, ExecutionNumber)>,
+    recovering: BTreeSet<AccountId>,
+    opened: Option<oneshot::Sender<Result<(), OpenError>>>,
+    open_until: u64,
+    last_snapshot: u64,
+}
+
+fn micros(length: Duration) -> u64 {
+    u64::try_from(length.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The engine's thread.
+pub(super) fn run(parts: Parts, inbox: mpsc::Receiver<Command>, head: watch::Sender<u64>, opened: oneshot::Sender<Result<(), OpenError>>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(opened.send(Err(OpenError::Thread(error)))),
+    };
+    runtime.block_on(async move {
+        let (messages, arrivals) = mpsc::unbounded_channel();
+        let (done, commits) = mpsc::unbounded_channel();
+        match open(parts, messages, head, done).await {
+            Err(error) => drop(opened.send(Err(error))),
+            Ok((mut shell, namespace)) => {
+                shell.opened = Some(opened);
+                shell.take(Input::Opened { version: env!("CARGO_PKG_VERSION"), namespace });
+                shell.turn(inbox, arrivals, commits).await;
+            }
+        }
+    });
+    // A task that hangs in a venue must not keep the process: the runtime is dropped without waiting for it.
+    runtime.shutdown_background();
+}
+
+async fn open(
+    parts: Parts,
+    messages: mpsc::UnboundedSender<Message>,
+    head: watch::Sender<u64>,
+    done: mpsc::UnboundedSender<Committed>,
+) -> Result<(Shell, String), OpenError> {
+    let Parts { env, mut setup, venues, accounts, journal, archive, namespace, recovery_wait } = parts;
+    let mut quotes: Vec<(VenueId, Quote)> = Vec::new();
+    for venue in &venues {
+        let instruments = venue.instruments().await?;
+        setup.venues.insert(venue.id().clone(), VenueSetup::new(venue.capabilities().clone(), instruments, &setup.assets));
+        // A price that is missing now comes with the stream.
+        quotes.extend(venue.quotes().await.unwrap_or_default().into_iter().map(|quote| (venue.id().clone(), quote)));
+    }
+    for (deployment, share) in setup.deployments.iter().flat_map(|(id, deployment)| deployment.accounts.iter().map(move |share| (id, share))) {
+        if !setup.accounts.contains_key(&share.account) || !accounts.iter().any(|account| account.id() == &share.account) {
+            return Err(OpenError::Setup(format!("deployment {deployment} names the account {}, which is not open", share.account)));
+        }
+    }
+    let recovering = setup.accounts.keys().cloned().collect();
+    let kernel = Kernel::open(setup, accounts.clone(), archive)?;
+    head.send_replace(kernel.durable());
+    let journal = committer::start(&*env, journal, done)?;
+    let open_until = env.now().monotonic.saturating_add(micros(recovery_wait));
+    let last_snapshot = kernel.seq();
+    let mut shell = Shell {
+        env,
+        kernel,
+        messages,
+        journal: Some(journal),
+        head,
+        committing: false,
+        linger_until: None,
+        timers: BTreeMap::new(),
+        timer_count: 0,
+        next_token: 0,
+        callers: BTreeMap::new(),
+        acts: Vec::new(),
+        waiting: BTreeMap::new(),
+        deadlines: BTreeSet::new(),
+        recovering,
+        opened: None,
+        open_until,
+        last_snapshot,
+    };
+    for (venue, quote) in quotes {
+        shell.take(Input::Quote { venue, quote });
+    }
+    venues.into_iter().for_each(|venue| shell.follow_quotes(venue));
+    accounts.into_iter().for_each(|account| shell.follow_account(account));
+    Ok((shell, namespace))
+}
+
+impl Shell {
+    /// Turns until it is told to stop.
+    async fn turn(
+        &mut self,
+        mut inbox: mpsc::Receiver<Command>,
+        mut arrivals: mpsc::UnboundedReceiver<Message>,
+        mut commits: mpsc::UnboundedReceiver<Committed>,
+    ) {
+        let mut stop: Option<Answer<()>> = None;
+        loop {
+            self.flush(stop.is_some());
+            self.announce_open();
+            if stop.is_some() && !self.committing && !self.kernel.has_entries() {
+                break;
+            }
+            let now = self.env.now().monotonic;
+            let pause = self.next_wake().map_or(Duration::from_secs(3600), |at| Duration::from_micros(at.saturating_sub(now)));
+            let sleep = self.env.sleep(pause);
+            tokio::select! {
+                biased;
+                Some(committed) = commits.recv() => self.committed(committed),
+                Some(message) = arrivals.recv() => self.arrived(message),
+                command = inbox.recv(), if stop.is_none() => match command {
+                    Some(Command::Shutdown(answer)) => stop = Some(answer),
+                    Some(command) => self.command(command),
+                    // Every handle is gone.
+                    None => stop = Some(oneshot::channel().0),
+                },
+                () = sleep => self.wake(),
+            }
+            // Whatever else has come meanwhile shares the flush.
+            for _ in 0..BURST {
+                if let Ok(committed) = commits.try_recv() {
+                    self.committed(committed);
+                } else if let Ok(message) = arrivals.try_recv() {
+                    self.arrived(message);
+                } else if stop.is_some() {
+                    break;
+                } else if let Ok(command) = inbox.try_recv() {
+                    match command {
+                        Command::Shutdown(answer) => stop = Some(answer),
+                        command => self.command(command),
+                    }
+                } else {
+                    break;
+                }
+            }
+        }
+        // Dropping the sender ends the journal's thread, which closes the file and gives up its lock.
+        self.journal = None;
+        while commits.recv().await.is_some() {}
+        if let Some(answer) = stop {
+            let _ = answer.send(Ok(()));
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        let tasks = self.kernel.input(self.env.now(), input);
+        self.carry_out(tasks);
+    }
+
+    fn arrived(&mut self, message: Message) {
+        let now = self.env.now();
+        let tasks = match message {
+            Message::Input(input) => self.kernel.input(now, input),
+            Message::Report(account, report) => self.kernel.report(now, account, report),
+            Message::Snapshot(account, result) => self.kernel.snapshot(now, account, result),
+            Message::Reconnected(account) => self.kernel.input(now, Input::Timer(Timer::Snapshot(account))),
+        };
+        self.carry_out(tasks);
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = self.env.now();
+        let token = self.next_token;
+        self.next_token += 1;
+        let state = self.kernel.state();
+        let tasks = match command {
+            Command::Execute(signal, wait, answer) => {
+                self.callers.insert(token, Waiter::Execution(wait, answer));
+                self.kernel.execute(now, *signal, token)
+            }
+            Command::Close(request, wait, answer) => {
+                self.callers.insert(token, Waiter::Execution(wait, answer));
+                self.kernel.close(now, request, token)
+            }
+            Command::Resolve(order, verdict, reason, answer) => {
+                self.callers.insert(token, Waiter::Act(answer));
+                self.kernel.input(now, Input::Resolve { order, verdict, reason, token })
+            }
+            Command::Kill(scope, reason, answer) => {
+                self.callers.insert(token, Waiter::Act(answer));
+                self.kernel.input(now, Input::Kill { scope, reason, token })
+            }
+            Command::Resume(scope, reason, answer) => {
+                self.callers.insert(token, Waiter::Act(answer));
+                self.kernel.input(now, Input::Resume { scope, reason, token })
+            }
+            Command::Reconcile(answer) => {
+                let tasks = self.kernel.input(now, Input::Reconcile);
+                let _ = answer.send(Ok(()));
+                tasks
+            }
+            Command::Execution(id, answer) => return drop(answer.send(self.find(&id))),
+            Command::Positions(answer) => {
+                let agent_of = |id: &_| self.kernel.setup().deployments.get(id).map(|deployment| deployment.agent.clone());
+                return drop(answer.send(Ok(report::positions(state.book(), state.marks(), agent_of))));
+            }
+            Command::Orders(answer) => return drop(answer.send(Ok(report::orders(state.book())))),
+            Command::Fills(answer) => return drop(answer.send(Ok(report::fills(state.book())))),
+            Command::Equity(answer) => {
+                return drop(answer.send(Ok(report::equity(state.book(), state.marks(), Some(self.kernel.setup())))));
+            }
+            Command::Health(answer) => {
+                let seqs = (self.kernel.seq(), self.kernel.durable());
+                return drop(answer.send(Ok(report::health(self.kernel.setup(), state, now.monotonic, seqs))));
+            }
+            Command::Shutdown(_) => return,
+        };
+        self.carry_out(tasks);
+    }
+
+    fn find(&self, id: &crate::model::ids::SignalId) -> Result<Option<crate::model::execution::Execution>, EngineError> {
+        let Some(number) = self.kernel.execution_of(id)? else { return Ok(None) };
+        let record = self.kernel.execution(number)?;
+        Ok(record.map(|record| report::execution(&record, |order| self.kernel.state().asked_at(order))))
+    }
+
+    fn carry_out(&mut self, tasks: Vec<Task>) {
+        for task in tasks {
+            match task {
+                Task::Ready { account, leg, request } => self.call(account, Operation::Ready, move |account| async move {
+                    let result = account.ready(&request).await;
+                    Message::Input(Input::Ready { leg, result: result.map_err(|e| Failure::from(&e)) })
+                }, move |failure| Message::Input(Input::Ready { leg, result: Err(failure) })),
+                Task::Place { account, order } => {
+                    let id = order.client_order_id().clone();
+                    let lost = id.clone();
+                    self.call(account, Operation::Place, move |account| async move {
+                        let result = account.place(&order).await;
+                        Message::Input(Input::Placed { order: id, result: result.map_err(|e| Failure::from(&e)) })
+                    }, move |failure| Message::Input(Input::Placed { order: lost, result: Err(failure) }));
+                }
+                Task::Probe { account, order, permission } => {
+                    let id = order.client_order_id().clone();
+                    let lost = id.clone();
+                    self.call(account, Operation::Probe, move |account| async move {
+                        let result = account.probe(&order, permission).await;
+                        Message::Input(Input::Probed { order: id, result: result.map_err(|e| Failure::from(&e)) })
+                    }, move |failure| Message::Input(Input::Probed { order: lost, result: Err(failure) }));
+                }
+                Task::Snapshot { account, since } => {
+                    let (id, lost) = (account.clone(), account.clone());
+                    self.call(account, Operation::Snapshot, move |account| async move {
+                        let result = account.snapshot(since).await;
+                        Message::Snapshot(id, result.map_err(|e| Failure::from(&e)))
+                    }, move |failure| Message::Snapshot(lost, Err(failure)));
+                }
+                Task::Wake { after, timer } => {
+                    let at = self.env.now().monotonic.saturating_add(micros(after));
+                    self.timer_count += 1;
+                    self.timers.insert((at, self.timer_count), timer);
+                }
+                Task::Answer { token, result, seq } => self.answer(token, result, seq),
+                Task::Changed { execution } => self.changed(execution),
+                Task::Recovered { account } => drop(self.recovering.remove(&account)),
+            }
+        }
+    }
+
+    /// Calls an account on the engine's runtime. A panic in the adapter is an error of that call alone.
+    fn call<F>(&self, id: AccountId, operation: Operation, call: impl FnOnce(Arc<dyn Account>) -> F, lost: impl FnOnce(Failure) -> Message + Send + 'static)
+    where
+        F: Future<Output = Message> + Send + 'static,
+    {
+        let messages = self.messages.clone();
+        let Some(account) = self.kernel.account(&id).cloned() else { return };
+        let venue = account.venue().id().clone();
+        let running = tokio::spawn(call(account));
+        tokio::spawn(async move {
+            let message = match running.await {
+                Ok(message) => message,
+                Err(_) => {
+                    // What it did before it panicked is not known.
+                    let error = VenueError::new(&venue, operation, ErrorKind::Internal, Happened::Unknown, "the adapter panicked");
+                    lost(Failure::from(&error))
+                }
+            };
+            let _ = messages.send(message);
+        });
+    }
+
+    fn answer(&mut self, token: Token, result: Result<Option<ExecutionNumber>, CommandError>, seq: u64) {
+        match (self.callers.remove(&token), result) {
+            (None, _) => {}
+            (Some(Waiter::Execution(_, answer)), Err(error)) => drop(answer.send(Err(error.into()))),
+            (Some(Waiter::Act(answer)), Err(error)) => drop(answer.send(Err(error.into()))),
+            (Some(Waiter::Act(answer)), Ok(_)) => self.acts.push((seq, answer)),
+            (Some(Waiter::Execution(wait, answer)), Ok(Some(execution))) => {
+                let patience = match wait {
+                    Wait::Settled => SETTLE_WAIT,
+                    // The deadline starts when the order is sent, after the flush.
+                    _ => self.kernel.setup().timing.leg_deadline + Duration::from_millis(250),
+                };
+                let until = self.env.now().monotonic.saturating_add(micros(patience));
+                self.waiting.entry(execution).or_default().push(Waiting { wait, answer, seq, until });
+                self.deadlines.insert((until, execution));
+                self.changed(execution);
+            }
+            (Some(Waiter::Execution(_, answer)), Ok(None)) => drop(answer.send(Err(EngineError::Closed))),
+        }
+    }
+
+    /// Answers whoever waits for an execution and has waited enough.
+    fn changed(&mut self, number: ExecutionNumber) {
+        let Some(waiting) = self.waiting.remove(&number) else { return };
+        let record = match self.kernel.execution(number) {
+            Ok(Some(record)) => record,
+            Ok(None) => return drop(self.waiting.insert(number, waiting)),
+            Err(error) => {
+                let words = error.to_string();
+                return waiting.into_iter().for_each(|one| drop(one.answer.send(Err(EngineError::Store(crate::journal::StoreError::Io(words.clone()))))));
+            }
+        };
+        let now = self.env.now().monotonic;
+        let durable = self.kernel.durable();
+        let mut still = Vec::new();
+        for one in waiting {
+            let enough = match one.wait {
+                Wait::Journaled => true,
+                Wait::Acknowledged => report::is_acknowledged(&record),
+                Wait::Settled => report::is_settled(&record),
+            };
+            if durable >= one.seq && (enough || now >= one.until) {
+                self.deadlines.remove(&(one.until, number));
+                let _ = one.answer.send(Ok(report::execution(&record, |order| self.kernel.state().asked_at(order))));
+            } else if !one.answer.is_closed() {
+                still.push(one);
+            }
+        }
+        if !still.is_empty() {
+            self.waiting.insert(number, still);
+        }
+    }
+
+    /// Sends the gathered entries to the journal, one batch at a time: what comes meanwhile shares the next flush.
+    fn flush(&mut self, now_or_never: bool) {
+        if self.committing || !self.kernel.has_entries() {
+            return;
+        }
+        let now = self.env.now().monotonic;
+        if !self.kernel.is_urgent() && !now_or_never {
+            let until = *self.linger_until.get_or_insert(now.saturating_add(micros(LINGER)));
+            if now < until {
+                return;
+            }
+        }
+        self.linger_until = None;
+        let Some(batch) = self.kernel.take_batch() else { return };
+        self.committing = true;
+        let sent = self.journal.as_ref().is_some_and(|journal| journal.send(Work::Commit(batch)).is_ok());
+        if !sent {
+            self.committing = false;
+            self.journal_failed("the journal's thread has ended".into());
+        }
+    }
+
+    fn committed(&mut self, committed: Committed) {
+        self.committing = false;
+        match committed {
+            Ok(batch) => {
+                let tasks = self.kernel.committed(self.env.now(), batch);
+                let durable = self.kernel.durable();
+                self.head.send_replace(durable);
+                self.carry_out(tasks);
+                let (ready, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.acts).into_iter().partition(|(seq, _)| *seq <= durable);
+                self.acts = later;
+                ready.into_iter().for_each(|(_, answer)| drop(answer.send(Ok(()))));
+                let waiting: Vec<ExecutionNumber> = self.waiting.iter().filter(|(_, all)| all.iter().any(|one| one.seq <= durable)).map(|(n, _)| *n).collect();
+                waiting.into_iter().for_each(|number| self.changed(number));
+                self.keep_snapshot();
+            }
+            Err(error) => self.journal_failed(error.to_string()),
+        }
+    }
+
+    /// A failed flush is fatal to entries: nothing that rests on it is sent, and whoever waits for it is told.
+    fn journal_failed(&mut self, reason: String) {
+        tracing::error!(%reason, "the journal cannot be written: no entry is taken any more");
+        self.take(Input::JournalFailed { reason: reason.clone() });
+        let durable = self.kernel.durable();
+        for (seq, answer) in std::mem::take(&mut self.acts) {
+            let result = if seq <= durable { Ok(()) } else { Err(CommandError::JournalUnwritable(reason.clone()).into()) };
+            let _ = answer.send(result);
+        }
+        for (_, waiting) in std::mem::take(&mut self.waiting) {
+            for one in waiting {
+                let _ = one.answer.send(Err(CommandError::JournalUnwritable(reason.clone()).into()));
+            }
+        }
+        self.deadlines.clear();
+        // Entries that follow have nowhere to go.
+        drop(self.kernel.take_batch());
+    }
+
+    fn keep_snapshot(&mut self) {
+        if self.kernel.has_entries() || self.kernel.durable() < self.last_snapshot + SNAPSHOT_EVERY {
+            return;
+        }
+        self.last_snapshot = self.kernel.durable();
+        let book = Box::new(self.kernel.state().book().clone());
+        if let Some(journal) = &self.journal {
+            let _ = journal.send(Work::Snapshot(self.last_snapshot, book));
+        }
+    }
+
+    fn next_wake(&self) -> Option<u64> {
+        let timer = self.timers.keys().next().map(|(at, _)| *at);
+        let deadline = self.deadlines.iter().next().map(|(at, _)| *at);
+        let linger = if self.committing { None } else { self.linger_until };
+        let open = self.opened.as_ref().map(|_| self.open_until);
+        [timer, deadline, linger, open].into_iter().flatten().min()
+    }
+
+    fn wake(&mut self) {
+        let now = self.env.now().monotonic;
+        while let Some(entry) = self.timers.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let timer = entry.remove();
+            self.take(Input::Timer(timer));
+        }
+        while let Some((at, number)) = self.deadlines.first().copied() {
+            if at > now {
+                break;
+            }
+            self.deadlines.remove(&(at, number));
+            self.changed(number);
+        }
+    }
+
+    /// Tells the opener once every account has recovered and that is durable, or once it has waited enough.
+    fn announce_open(&mut self) {
+        let waited = self.env.now().monotonic >= self.open_until;
+        let recovered = self.recovering.is_empty() && !self.kernel.has_entries() && !self.committing;
+        if (recovered || waited) && let Some(opened) = self.opened.take() {
+            let _ = opened.send(Ok(()));
+        }
+    }
+
+    fn follow_quotes(&self, venue: Arc<dyn Venue>) {
+        let (messages, env) = (self.messages.clone(), Arc::clone(&self.env));
+        let (sink, mut quotes) = Sink::bounded(STREAM);
+        let id = venue.id().clone();
+        let forward = messages.clone();
+        tokio::spawn(async move {
+            while let Some(quote) = quotes.recv().await {
+                if forward.send(Message::Input(Input::Quote { venue: id.clone(), quote })).is_err() {
+                    break;
+                }
+                // Let the engine look at it before the next: a flood of prices must not pile up in front of orders.
+                tokio::task::yield_now().await;
+            }
+        });
+        tokio::spawn(async move {
+            while !messages.is_closed() {
+                if let Err(error) = venue.stream_quotes(sink.clone()).await {
+                    tracing::warn!(venue = %venue.id(), %error, "the stream of prices ended");
+                }
+                env.sleep(RECONNECT).await;
+            }
+        });
+    }
+
+    fn follow_account(&self, account: Arc<dyn Account>) {
+        let (messages, env) = (self.messages.clone(), Arc::clone(&self.env));
+        let (sink, mut reports) = Sink::bounded(STREAM);
+        let id = account.id().clone();
+        let forward = messages.clone();
+        tokio::spawn(async move {
+            while let Some(report) = reports.recv().await {
+                if forward.send(Message::Report(id.clone(), report)).is_err() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        tokio::spawn(async move {
+            while !messages.is_closed() {
+                if let Err(error) = account.stream(sink.clone()).await {
+                    tracing::warn!(account = %account.id(), %error, "the stream of orders ended");
+                }
+                env.sleep(RECONNECT).await;
+                // What was missed meanwhile is in the venue's truth.
+                let _ = messages.send(Message::Reconnected(account.id().clone()));
+            }
+        });
+    }
+}

@@ -1,0 +1,678 @@
+//! The state that is the fold of the journal: executions, orders, books, latches. Changed by events, and by nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{Admission, Command, Event, ExecutionNumber, Failure, Intent, KillScope, LegPlan, LegRef, Verdict};
+use crate::ledger::{Held, Ledger, Owner, Trade, pairs};
+use crate::model::execution::{LegEvent, LegState, Outcome, Reason, Timings};
+use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueSymbol};
+use crate::model::instrument::Side;
+use crate::model::number::{Amount, Notional, NumberError, Price, Quantity, exact};
+use crate::model::order::{DoneReason, Fee, FillReport, Filled, OrderEvent, OrderReport, OrderState, Purpose};
+use crate::model::time::Timestamp;
+use crate::venue::{Effect, PreparedBody};
+
+/// Finished executions that stay at hand; older ones are found in the journal.
+pub const RETAINED: usize = 256;
+
+/// Why an event cannot be folded: the journal is not one of ours, or a bound was broken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FoldError {
+    /// It names an order that no earlier event made.
+    #[error("event names the unknown order {0}")]
+    UnknownOrder(ClientOrderId),
+    /// It names a leg that no earlier event made.
+    #[error("event names the unknown leg {0:?}")]
+    UnknownLeg(LegRef),
+    /// An amount does not fit.
+    #[error(transparent)]
+    Number(#[from] NumberError),
+}
+
+/// One order of a leg.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderRecord {
+    /// What was written down before it was sent.
+    pub intent: Intent,
+    /// How it stands.
+    pub state: OrderState,
+    /// What traded, as booked.
+    pub filled: Filled,
+    /// What traded, as the venue's total says; fills may follow.
+    pub reported: Quantity,
+    /// The trades booked.
+    pub trades: BTreeMap<TradeId, FillReport>,
+    /// What a person settled it to, until the venue's own trades arrive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjustment: Option<FillReport>,
+}
+
+impl OrderRecord {
+    /// Whether more may become known of it: it is live, or trades it is known to have made are missing.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.state.is_live() || self.filled.quantity < self.reported
+    }
+
+    pub(crate) fn prepared(&self) -> &PreparedBody {
+        &self.intent.prepared
+    }
+}
+
+/// One leg.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegRecord {
+    /// What was decided.
+    pub plan: LegPlan,
+    /// How it stands.
+    pub state: LegState,
+    /// Its orders, one per attempt.
+    pub orders: Vec<OrderRecord>,
+    /// What it holds back now.
+    pub held: Held,
+    /// How long each stage took.
+    pub timings: Timings,
+}
+
+impl LegRecord {
+    /// What traded over all its orders.
+    ///
+    /// # Errors
+    /// [`NumberError::Overflow`] when the sum does not fit.
+    pub fn filled(&self) -> Result<Filled, NumberError> {
+        self.orders.iter().try_fold(Filled::default(), |mut sum, order| {
+            sum.quantity = sum.quantity.plus(order.filled.quantity)?;
+            sum.notional = sum.notional.plus(order.filled.notional)?;
+            for (asset, amount) in &order.filled.fees {
+                let fee = sum.fees.entry(asset.clone()).or_default();
+                *fee = fee.plus(*amount)?;
+            }
+            Ok(sum)
+        })
+    }
+
+    /// Whether it has not ended.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !self.state.is_done()
+    }
+}
+
+/// One execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionRecord {
+    /// What was asked, and when; its legs are moved out to `legs`.
+    pub admission: Admission,
+    /// Its legs.
+    pub legs: Vec<LegRecord>,
+}
+
+impl ExecutionRecord {
+    /// Entry or close.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        match self.admission.command {
+            Command::Signal(_) => Purpose::Entry,
+            Command::Close(_) => Purpose::Close,
+        }
+    }
+
+    /// One of its orders.
+    #[must_use]
+    pub fn order(&self, id: &ClientOrderId) -> Option<&OrderRecord> {
+        self.legs.iter().flat_map(|leg| &leg.orders).find(|order| order.intent.client_order_id() == id)
+    }
+
+    /// Whether nothing more can happen to it, as far as is known.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.legs.iter().all(|leg| leg.state.is_done() && !leg.orders.iter().any(OrderRecord::is_unsettled))
+    }
+}
+
+/// The state that is the fold of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Book {
+    namespace: String,
+    executions: BTreeMap<ExecutionNumber, ExecutionRecord>,
+    last_execution: ExecutionNumber,
+    signals: BTreeMap<SignalId, ExecutionNumber>,
+    orders: BTreeMap<ClientOrderId, LegRef>,
+    /// Orders of which more may become known.
+    unsettled: BTreeSet<ClientOrderId>,
+    /// Legs that are planned and have no order on its way.
+    planned: BTreeSet<LegRef>,
+    /// The order that reduces a position, one at a time per account and instrument.
+    #[serde(with = "pairs")]
+    closing: BTreeMap<(AccountId, VenueSymbol), ClientOrderId>,
+    finished: BTreeSet<ExecutionNumber>,
+    ledger: Ledger,
+    #[serde(with = "pairs")]
+    kills: BTreeMap<KillScope, String>,
+    halts: BTreeMap<AccountId, Reason>,
+    nonces: BTreeMap<AccountId, u64>,
+    seen: BTreeMap<AccountId, Timestamp>,
+}
+
+impl LegRef {
+    const fn of(execution: ExecutionNumber, leg: usize) -> Self {
+        Self { execution, leg }
+    }
+}
+
+impl Book {
+    /// The tag that begins our client order ids.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The books.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// An execution at hand.
+    #[must_use]
+    pub fn execution(&self, number: ExecutionNumber) -> Option<&ExecutionRecord> {
+        self.executions.get(&number)
+    }
+
+    /// The executions at hand, oldest first.
+    pub fn executions(&self) -> impl DoubleEndedIterator<Item = (ExecutionNumber, &ExecutionRecord)> {
+        self.executions.iter().map(|(number, record)| (*number, record))
+    }
+
+    /// The execution at hand of a signal or request.
+    #[must_use]
+    pub fn execution_of(&self, id: &SignalId) -> Option<ExecutionNumber> {
+        self.signals.get(id).copied()
+    }
+
+    /// The number the next execution takes.
+    #[must_use]
+    pub const fn next_execution(&self) -> ExecutionNumber {
+        self.last_execution + 1
+    }
+
+    /// A leg at hand.
+    #[must_use]
+    pub fn leg(&self, at: LegRef) -> Option<&LegRecord> {
+        self.executions.get(&at.execution)?.legs.get(at.leg)
+    }
+
+    /// The leg of an order at hand.
+    #[must_use]
+    pub fn leg_of(&self, order: &ClientOrderId) -> Option<LegRef> {
+        self.orders.get(order).copied()
+    }
+
+    /// An order at hand.
+    #[must_use]
+    pub fn order(&self, id: &ClientOrderId) -> Option<&OrderRecord> {
+        self.leg(self.leg_of(id)?)?.orders.iter().find(|order| order.intent.client_order_id() == id)
+    }
+
+    /// The orders of which more may become known.
+    pub fn unsettled(&self) -> impl Iterator<Item = &ClientOrderId> {
+        self.unsettled.iter()
+    }
+
+    /// The legs that wait for an order to be prepared.
+    pub fn planned(&self) -> impl Iterator<Item = LegRef> {
+        self.planned.iter().copied()
+    }
+
+    /// The legs of one execution that wait for an order to be prepared.
+    pub fn planned_of(&self, execution: ExecutionNumber) -> impl Iterator<Item = LegRef> {
+        self.planned.range(LegRef::of(execution, 0)..=LegRef::of(execution, usize::MAX)).copied()
+    }
+
+    /// Whether a leg waits for an order to be prepared.
+    #[must_use]
+    pub fn is_planned(&self, at: LegRef) -> bool {
+        self.planned.contains(&at)
+    }
+
+    /// Whether an order on this account's instrument may trade or may have traded without our knowing.
+    #[must_use]
+    pub fn is_moving(&self, account: &AccountId, symbol: &VenueSymbol) -> bool {
+        self.unsettled.iter().filter_map(|id| self.leg(self.leg_of(id)?)).any(|leg| leg.plan.account == *account && leg.plan.symbol.as_ref() == Some(symbol))
+    }
+
+    /// The order that is reducing a position on an account's instrument.
+    #[must_use]
+    pub fn closing(&self, account: &AccountId, symbol: &VenueSymbol) -> Option<&ClientOrderId> {
+        self.closing.get(&(account.clone(), symbol.clone()))
+    }
+
+    /// The latches of the kill switch, with their reasons.
+    pub fn kills(&self) -> impl Iterator<Item = (&KillScope, &String)> {
+        self.kills.iter()
+    }
+
+    /// Why entries on an account are halted.
+    #[must_use]
+    pub fn halt(&self, account: &AccountId) -> Option<&Reason> {
+        self.halts.get(account)
+    }
+
+    /// The highest nonce written down for an account.
+    #[must_use]
+    pub fn nonce(&self, account: &AccountId) -> Option<u64> {
+        self.nonces.get(account).copied()
+    }
+
+    /// The latest instant, by the venue's clock, that a report of an account has told of.
+    #[must_use]
+    pub fn seen(&self, account: &AccountId) -> Option<Timestamp> {
+        self.seen.get(account).copied()
+    }
+
+    /// The record of one execution, from its own entries.
+    ///
+    /// # Errors
+    /// [`FoldError`] when the entries are not those of one execution.
+    pub fn rebuild(events: impl IntoIterator<Item = Event>) -> Result<Option<ExecutionRecord>, FoldError> {
+        let mut book = Self::default();
+        for event in events {
+            book.apply(&event)?;
+        }
+        Ok(book.executions.pop_last().map(|(_, record)| record))
+    }
+
+    /// Folds one event.
+    ///
+    /// # Errors
+    /// [`FoldError`] when the event contradicts what came before it; the book is then unusable.
+    pub fn apply(&mut self, event: &Event) -> Result<(), FoldError> {
+        match event {
+            Event::Started { namespace, .. } => self.namespace.clone_from(namespace),
+            Event::Admitted(admission) => {
+                let mut header = admission.clone();
+                let legs = std::mem::take(&mut header.legs);
+                self.admit(header);
+                for plan in &legs {
+                    self.add_leg(admission.number, plan)?;
+                }
+                self.settle(admission.number);
+            }
+            Event::LegPlanned { execution, plan } => {
+                self.add_leg(*execution, plan)?;
+                self.settle(*execution);
+            }
+            Event::LegEnded { leg, outcome, why } => {
+                self.end_leg(*leg, *outcome, Some(why.clone()))?;
+                self.settle(leg.execution);
+            }
+            Event::Prepared(intent) => self.intend(intent)?,
+            Event::Recalled(record) => self.recall(record),
+            Event::Killed { scope, reason } => drop(self.kills.insert(scope.clone(), reason.clone())),
+            Event::Resumed { scope, .. } => drop(self.kills.remove(scope)),
+            Event::Halted { account, why } => drop(self.halts.insert(account.clone(), why.clone())),
+            Event::Unhalted { account, .. } => drop(self.halts.remove(account)),
+            Event::Funded { account, asset, amount } => self.ledger.fund(account, asset, *amount),
+            Event::External { account, symbol, quantity, .. } => self.ledger.set_external(account, symbol, *quantity),
+            Event::Reported { .. }
+            | Event::BecameUnknown { .. }
+            | Event::Failed { .. }
+            | Event::ProvedAbsent { .. }
+            | Event::Superseded { .. }
+            | Event::Resolved { .. } => {
+                let Some(order) = event.order() else { return Ok(()) };
+                let at = self.orders.get(order).copied().ok_or_else(|| FoldError::UnknownOrder(order.clone()))?;
+                self.apply_to_order(at, order, event)?;
+                self.settle(at.execution);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a command without its legs, which [`Self::add_leg`] adds one by one.
+    pub(super) fn admit(&mut self, header: Admission) {
+        self.last_execution = self.last_execution.max(header.number);
+        self.signals.insert(header.command.id().clone(), header.number);
+        self.executions.insert(header.number, ExecutionRecord { admission: header, legs: Vec::new() });
+    }
+
+    /// Notes where an execution turns next if a leg comes to nothing.
+    pub(super) fn stand_by(&mut self, number: ExecutionNumber, standby: Vec<(DeploymentId, AccountId)>) {
+        if let Some(record) = self.executions.get_mut(&number) {
+            record.admission.standby = standby;
+        }
+        self.settle(number);
+    }
+
+    /// Adds a leg with what it reserves.
+    pub(super) fn add_leg(&mut self, execution: ExecutionNumber, plan: &LegPlan) -> Result<(), FoldError> {
+        let record = self.executions.get_mut(&execution).ok_or(FoldError::UnknownLeg(LegRef::of(execution, 0)))?;
+        let at = LegRef::of(execution, record.legs.len());
+        if let Some(place) = record.admission.standby.iter().position(|(d, a)| *d == plan.deployment && *a == plan.account) {
+            record.admission.standby.remove(place);
+        }
+        let state = match &plan.ended {
+            Some((outcome, why)) => LegState::Done { outcome: *outcome, why: Some(why.clone()) },
+            None => LegState::Planned,
+        };
+        record.legs.push(LegRecord { plan: plan.clone(), state, orders: Vec::new(), held: Held::default(), timings: plan.timings });
+        if plan.ended.is_none() {
+            self.planned.insert(at);
+            self.rehold(at)?;
+        }
+        Ok(())
+    }
+
+    fn intend(&mut self, intent: &Intent) -> Result<(), FoldError> {
+        let at = intent.leg;
+        let id = intent.client_order_id().clone();
+        let record = self.executions.get_mut(&at.execution).ok_or(FoldError::UnknownLeg(at))?;
+        let leg = record.legs.get_mut(at.leg).ok_or(FoldError::UnknownLeg(at))?;
+        let request = &intent.prepared.request;
+        if request.purpose == Purpose::Close {
+            self.closing.insert((request.account.clone(), request.symbol.clone()), id.clone());
+        }
+        if let Some(nonce) = intent.prepared.nonce {
+            let highest = self.nonces.entry(request.account.clone()).or_default();
+            *highest = (*highest).max(nonce);
+        }
+        leg.timings = leg.timings.with(intent.timings);
+        leg.state = std::mem::replace(&mut leg.state, LegState::Planned).after(LegEvent::Intended);
+        leg.orders.push(OrderRecord {
+            intent: intent.clone(),
+            state: OrderState::Sent,
+            filled: Filled::default(),
+            reported: Quantity::ZERO,
+            trades: BTreeMap::new(),
+            adjustment: None,
+        });
+        self.planned.remove(&at);
+        self.unsettled.insert(id.clone());
+        self.orders.insert(id, at);
+        Ok(())
+    }
+
+    fn recall(&mut self, record: &ExecutionRecord) {
+        let number = record.admission.number;
+        self.signals.insert(record.admission.command.id().clone(), number);
+        for (index, leg) in record.legs.iter().enumerate() {
+            for order in &leg.orders {
+                self.orders.insert(order.intent.client_order_id().clone(), LegRef::of(number, index));
+            }
+        }
+        self.executions.insert(number, record.clone());
+        self.finished.insert(number);
+    }
+
+    fn apply_to_order(&mut self, at: LegRef, id: &ClientOrderId, event: &Event) -> Result<(), FoldError> {
+        match event {
+            Event::Reported { report, timings } => {
+                self.note_timings(at, *timings);
+                if let Some(account) = self.leg(at).map(|leg| leg.plan.account.clone()) {
+                    let seen = self.seen.entry(account).or_default();
+                    *seen = (*seen).max(report.at);
+                }
+                self.book_report(at, id, report)?;
+                let order_event = OrderEvent::Reported { venue_order_id: report.venue_order_id.clone(), status: report.status };
+                let order = self.order_mut(at, id)?;
+                order.state = std::mem::replace(&mut order.state, OrderState::Sent).after(order_event);
+                self.follow_order(at, id, None)
+            }
+            Event::BecameUnknown { why, at: since, timings, .. } => {
+                self.note_timings(at, *timings);
+                let order = self.order_mut(at, id)?;
+                let event = OrderEvent::BecameUnknown { why: why.clone(), at: *since };
+                order.state = std::mem::replace(&mut order.state, OrderState::Sent).after(event);
+                if order.state.is_unknown() {
+                    self.move_leg(at, LegEvent::BecameUnknown { why: why.clone(), at: *since })?;
+                }
+                Ok(())
+            }
+            Event::Failed { failure, again, timings, .. } => {
+                self.note_timings(at, *timings);
+                let reason = if failure.effect == Effect::NotSent { DoneReason::NotSent } else { DoneReason::Rejected };
+                self.end_order(at, id, reason, *again, (Outcome::Rejected, failure.reason()))
+            }
+            Event::ProvedAbsent { evidence, again, .. } => {
+                let why = Reason::new("absent", format!("the order never took effect: {evidence}"));
+                self.end_order(at, id, DoneReason::Absent, *again, (Outcome::Expired, why))
+            }
+            Event::Superseded { why, again, .. } => {
+                let outcome = if why.code == "expired" { Outcome::Expired } else { Outcome::Refused };
+                self.end_order(at, id, DoneReason::Superseded, *again, (outcome, why.clone()))
+            }
+            Event::Resolved { verdict, reason, at: when, .. } => {
+                let why = Reason::new("resolved", format!("settled by a person: {reason}"));
+                if let Verdict::Filled { quantity, price } = verdict {
+                    self.adjust(at, id, *quantity, *price, *when)?;
+                }
+                self.end_order(at, id, DoneReason::Resolved, false, (Outcome::Expired, why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Books what a person says has traded, as a trade of a name of its own, until the venue's trades arrive.
+    fn adjust(&mut self, at: LegRef, id: &ClientOrderId, quantity: Quantity, price: Price, when: Timestamp) -> Result<(), FoldError> {
+        let terms = self.leg(at).and_then(|leg| leg.plan.order.as_ref()).map(|order| order.terms.clone()).ok_or(FoldError::UnknownLeg(at))?;
+        let order = self.order_mut(at, id)?;
+        let request = &order.prepared().request;
+        let fill = FillReport {
+            trade_id: format!("resolved:{id}").parse().expect("an order id with a prefix is a valid trade id"),
+            client_order_id: Some(id.clone()),
+            venue_order_id: format!("resolved:{id}").parse().expect("an order id with a prefix is a valid order id"),
+            symbol: request.symbol.clone(),
+            side: request.side,
+            price,
+            quantity,
+            fee: Fee { asset: terms.settle, amount: Amount::ZERO },
+            at: when,
+        };
+        order.adjustment = Some(fill.clone());
+        self.book_trade(at, id, &fill)
+    }
+
+    fn book_report(&mut self, at: LegRef, id: &ClientOrderId, report: &OrderReport) -> Result<(), FoldError> {
+        let order = self.order_mut(at, id)?;
+        order.reported = order.reported.max(report.filled_quantity);
+        let new: Vec<FillReport> = report.fills.iter().filter(|fill| !order.trades.contains_key(&fill.trade_id)).cloned().collect();
+        if !new.is_empty() && let Some(adjustment) = order.adjustment.take() {
+            self.reverse(at, id, &adjustment)?;
+        }
+        for fill in new {
+            // A trade named twice in one report is booked once.
+            if !self.order_mut(at, id)?.trades.contains_key(&fill.trade_id) {
+                self.book_trade(at, id, &fill)?;
+            }
+        }
+        let order = self.order_mut(at, id)?;
+        order.reported = order.reported.max(order.filled.quantity);
+        Ok(())
+    }
+
+    /// Takes a person's adjustment out again: the venue's own trades tell the truth now.
+    fn reverse(&mut self, at: LegRef, id: &ClientOrderId, adjustment: &FillReport) -> Result<(), FoldError> {
+        let order = self.order_mut(at, id)?;
+        order.trades.remove(&adjustment.trade_id);
+        order.filled.quantity = order.filled.quantity.minus(adjustment.quantity)?;
+        order.filled.notional = order.filled.notional.minus(adjustment.price.notional(adjustment.quantity)?.amount())?;
+        let opposite = FillReport { side: adjustment.side.opposite(), ..adjustment.clone() };
+        let signal = self.executions.get(&at.execution).map(|record| record.admission.command.id().clone());
+        self.book_in_ledger(at, &opposite, signal.as_ref())
+    }
+
+    fn book_trade(&mut self, at: LegRef, id: &ClientOrderId, fill: &FillReport) -> Result<(), FoldError> {
+        self.book_in_ledger(at, fill, None)?;
+        let order = self.order_mut(at, id)?;
+        order.trades.insert(fill.trade_id.clone(), fill.clone());
+        order.filled.quantity = order.filled.quantity.plus(fill.quantity)?;
+        order.filled.notional = order.filled.notional.plus(fill.price.notional(fill.quantity)?.amount())?;
+        if !fill.fee.amount.is_zero() {
+            let fee = order.filled.fees.entry(fill.fee.asset.clone()).or_default();
+            *fee = fee.plus(fill.fee.amount)?;
+        }
+        Ok(())
+    }
+
+    fn book_in_ledger(&mut self, at: LegRef, fill: &FillReport, closes: Option<&SignalId>) -> Result<(), FoldError> {
+        let record = self.executions.get(&at.execution).ok_or(FoldError::UnknownLeg(at))?;
+        let leg = record.legs.get(at.leg).ok_or(FoldError::UnknownLeg(at))?;
+        let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else { return Err(FoldError::UnknownLeg(at)) };
+        let owner = Owner { deployment: &leg.plan.deployment, account: &leg.plan.account, venue: &leg.plan.venue, symbol, terms: &order.terms };
+        let trade = Trade { side: fill.side, quantity: fill.quantity, price: fill.price, fee: fill.fee.clone() };
+        let signal = record.admission.command.id();
+        Ok(self.ledger.trade(owner, order.leverage, &trade, signal, closes.or(order.closes.as_ref()))?)
+    }
+
+    fn end_order(&mut self, at: LegRef, id: &ClientOrderId, reason: DoneReason, again: bool, end: (Outcome, Reason)) -> Result<(), FoldError> {
+        let order = self.order_mut(at, id)?;
+        order.state = std::mem::replace(&mut order.state, OrderState::Sent).after(OrderEvent::Ended(reason));
+        if matches!(order.state, OrderState::Done { reason: now, .. } if now == reason) && again {
+            self.free_closing(at, id);
+            self.move_leg(at, LegEvent::Again)?;
+            self.planned.insert(at);
+            return Ok(());
+        }
+        self.follow_order(at, id, Some(end))
+    }
+
+    /// Brings the leg to where its order is.
+    fn follow_order(&mut self, at: LegRef, id: &ClientOrderId, end: Option<(Outcome, Reason)>) -> Result<(), FoldError> {
+        let (state, unsettled, asked) = {
+            let order = self.order_mut(at, id)?;
+            (order.state.clone(), order.is_unsettled(), order.prepared().request.quantity)
+        };
+        let OrderState::Done { reason, .. } = state else {
+            if matches!(state, OrderState::Open { .. }) {
+                self.unsettled.insert(id.clone());
+                self.move_leg(at, LegEvent::Opened)?;
+            }
+            return self.rehold(at);
+        };
+        if unsettled {
+            self.unsettled.insert(id.clone());
+            self.move_leg(at, LegEvent::Opened)?;
+            return self.rehold(at);
+        }
+        self.free_closing(at, id);
+        // A leg whose later order is on its way does not end with an earlier one.
+        let leg = self.leg(at).ok_or(FoldError::UnknownLeg(at))?;
+        let later = leg.orders.iter().any(|order| order.intent.client_order_id() != id && order.is_unsettled()) || self.planned.contains(&at);
+        if later {
+            return self.rehold(at);
+        }
+        let filled = leg.filled()?.quantity;
+        let outcome = match reason {
+            _ if !filled.is_zero() && filled >= asked => Outcome::Filled,
+            _ if !filled.is_zero() => Outcome::PartiallyFilled,
+            DoneReason::Canceled => Outcome::Canceled,
+            _ => end.as_ref().map_or(Outcome::Expired, |(outcome, _)| *outcome),
+        };
+        let why = match outcome {
+            Outcome::Filled => None,
+            Outcome::PartiallyFilled | Outcome::Canceled if end.is_none() => {
+                Some(Reason::new("canceled", format!("{filled} of {asked} traded; the venue canceled the rest")))
+            }
+            Outcome::Expired if end.is_none() => Some(Reason::new("expired", "its time in force ended before any of it traded")),
+            _ => end.map(|(_, why)| why),
+        };
+        self.end_leg(at, outcome, why)
+    }
+
+    fn free_closing(&mut self, at: LegRef, id: &ClientOrderId) {
+        let Some(leg) = self.leg(at) else { return };
+        let Some(symbol) = leg.plan.symbol.clone() else { return };
+        let key = (leg.plan.account.clone(), symbol);
+        if self.closing.get(&key) == Some(id) {
+            self.closing.remove(&key);
+        }
+    }
+
+    fn end_leg(&mut self, at: LegRef, outcome: Outcome, why: Option<Reason>) -> Result<(), FoldError> {
+        self.planned.remove(&at);
+        self.move_leg(at, LegEvent::Ended { outcome, why })?;
+        self.rehold(at)
+    }
+
+    fn move_leg(&mut self, at: LegRef, event: LegEvent) -> Result<(), FoldError> {
+        let leg = self.leg_mut(at)?;
+        leg.state = std::mem::replace(&mut leg.state, LegState::Planned).after(event);
+        Ok(())
+    }
+
+    fn note_timings(&mut self, at: LegRef, timings: Timings) {
+        if let Ok(leg) = self.leg_mut(at) {
+            leg.timings = timings.with(leg.timings);
+        }
+    }
+
+    fn leg_mut(&mut self, at: LegRef) -> Result<&mut LegRecord, FoldError> {
+        self.executions.get_mut(&at.execution).and_then(|record| record.legs.get_mut(at.leg)).ok_or(FoldError::UnknownLeg(at))
+    }
+
+    fn order_mut(&mut self, at: LegRef, id: &ClientOrderId) -> Result<&mut OrderRecord, FoldError> {
+        let leg = self.leg_mut(at)?;
+        leg.orders.iter_mut().find(|order| order.intent.client_order_id() == id).ok_or_else(|| FoldError::UnknownOrder(id.clone()))
+    }
+
+    /// Holds back what the leg may still cost: all of its reserve while it lives, less what has traded; nothing once it is done.
+    fn rehold(&mut self, at: LegRef) -> Result<(), FoldError> {
+        let leg = self.leg(at).ok_or(FoldError::UnknownLeg(at))?;
+        let (Some(symbol), Some(order)) = (leg.plan.symbol.clone(), leg.plan.order.clone()) else { return Ok(()) };
+        let before = leg.held;
+        let after = if leg.is_live() {
+            let left = order.quantity.minus(leg.filled()?.quantity.min(order.quantity))?;
+            let share = |total: Notional| {
+                exact::apportion(total.decimal(), left.decimal(), order.quantity.decimal(), 12)
+                    .ok_or(NumberError::Overflow { operation: "share of a reserve" })
+                    .and_then(Notional::new)
+            };
+            Held { notional: share(order.reserve.notional.times(order.rate)?)?, capital: share(order.reserve.capital)? }
+        } else {
+            Held::default()
+        };
+        let plan = leg.plan.clone();
+        let owner = Owner { deployment: &plan.deployment, account: &plan.account, venue: &plan.venue, symbol: &symbol, terms: &order.terms };
+        self.ledger.hold(owner, before, after)?;
+        self.leg_mut(at)?.held = after;
+        Ok(())
+    }
+
+    /// Keeps the indexes in step with an execution, and lets old finished ones go.
+    fn settle(&mut self, number: ExecutionNumber) {
+        let Some(record) = self.executions.get(&number) else { return };
+        for order in record.legs.iter().flat_map(|leg| &leg.orders) {
+            if !order.is_unsettled() {
+                self.unsettled.remove(order.intent.client_order_id());
+            }
+        }
+        if record.is_finished() {
+            self.finished.insert(number);
+        }
+        while self.finished.len() > RETAINED {
+            let Some(oldest) = self.finished.pop_first() else { break };
+            let Some(record) = self.executions.get(&oldest).filter(|record| record.is_finished()) else { continue };
+            self.signals.remove(record.admission.command.id());
+            for order in record.legs.iter().flat_map(|leg| &leg.orders) {
+                self.orders.remove(order.intent.client_order_id());
+            }
+            self.executions.remove(&oldest);
+        }
+    }
+}
+
+impl Failure {
+    /// The failure as the reason of a leg.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        Reason { code: self.kind.code(), reason: self.message.clone() }
+    }
+}
+
+/// The side that reduces a position.
+pub(crate) const fn closing_side(is_long: bool) -> Side {
+    if is_long { Side::Sell } else { Side::Buy }
+}

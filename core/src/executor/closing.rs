@@ -1,0 +1,93 @@
+//! Closing: one leg per position, one order at a time per account and instrument, never more than the venue holds.
+
+use super::book::closing_side;
+use super::step::{Archived, Effect, Step, Token};
+use crate::journal::{Admission, Command, Event, LegPlan, LegRef, OrderPlan, Reserve};
+use crate::ledger::{Position, PositionKey};
+use crate::model::close::{CloseRequest, CloseTarget};
+use crate::model::execution::Timings;
+use crate::model::ids::{AccountId, SignalId, VenueSymbol};
+use crate::model::number::{Factor, Price, Quantity};
+use crate::model::signal::OrderType;
+
+impl Step<'_> {
+    /// Takes a request to close: once. The same id with the same target is the execution it was.
+    pub(super) fn close(&mut self, request: CloseRequest, archived: Option<Archived>, token: Token) {
+        let body_hash = request.body_hash();
+        match self.known(&request.id, &body_hash, archived) {
+            Err(error) => return self.effect(Effect::Rejected { token, error }),
+            Ok(Some(execution)) => return self.effect(Effect::Accepted { token, execution }),
+            Ok(None) => {}
+        }
+        let number = self.book.next_execution();
+        self.live.started.insert(number, self.now.monotonic);
+        let legs = self.book.ledger().positions().filter_map(|(key, position)| self.close_leg(&request.target, key, position)).collect();
+        self.emit(Event::Admitted(Admission {
+            number,
+            command: Command::Close(request),
+            body_hash,
+            metadata_hash: None,
+            received_at: self.now.wall,
+            valid_until: None,
+            legs,
+            standby: Vec::new(),
+        }));
+        self.effect(Effect::Accepted { token, execution: number });
+        self.advance(number);
+    }
+
+    fn close_leg(&self, target: &CloseTarget, key: &PositionKey, position: &Position) -> Option<LegPlan> {
+        let (share, closes): (Quantity, Option<SignalId>) = match target {
+            CloseTarget::All => (position.quantity().magnitude(), None),
+            CloseTarget::Signal(signal) => (position.share_of(signal).ok()?, Some(signal.clone())),
+            CloseTarget::Position { account, instrument, deployment } => {
+                let named = key.account == *account && key.symbol == *instrument && deployment.as_ref().is_none_or(|d| *d == key.deployment);
+                (if named { position.quantity().magnitude() } else { Quantity::ZERO }, None)
+            }
+        };
+        if share.is_zero() {
+            return None;
+        }
+        let agent = self.setup.deployments.get(&key.deployment).map(|deployment| deployment.agent.clone());
+        let venue = position.venue().clone();
+        let mark = self.live.marks.get(&(venue.clone(), key.symbol.clone())).copied().or_else(|| position.entry_price());
+        Some(LegPlan {
+            deployment: key.deployment.clone(),
+            agent: agent.unwrap_or_else(|| key.deployment.as_str().parse().expect("a deployment's name is a valid agent's name")),
+            account: key.account.clone(),
+            venue,
+            symbol: Some(key.symbol.clone()),
+            order: Some(OrderPlan {
+                side: closing_side(position.quantity().is_long()),
+                quantity: share,
+                order: OrderType::Market,
+                // Priced anew when the order is prepared.
+                worst_price: mark.unwrap_or_else(|| Price::new(rust_decimal::Decimal::ONE).expect("1 is a price")),
+                leverage: position.leverage(),
+                terms: position.terms().clone(),
+                reserve: Reserve::default(),
+                rate: Factor::ONE,
+                closes,
+            }),
+            ended: None,
+            timings: Timings { resolved: Some(0), ..Timings::default() },
+        })
+    }
+
+    /// Moves the next close of an account's instrument, once the one before it is done.
+    pub(super) fn pump_closes(&mut self, account: &AccountId, symbol: &VenueSymbol) {
+        if self.book.closing(account, symbol).is_some() {
+            return;
+        }
+        let next: Vec<LegRef> = self
+            .book
+            .planned()
+            .filter(|at| {
+                let closes = self.book.execution(at.execution).is_some_and(|record| matches!(record.admission.command, Command::Close(_)));
+                // A leg that failed before waits for its own pause.
+                closes && self.book.leg(*at).is_some_and(|leg| leg.plan.account == *account && leg.plan.symbol.as_ref() == Some(symbol) && leg.orders.is_empty())
+            })
+            .collect();
+        next.into_iter().for_each(|at| self.ask_ready(at));
+    }
+}

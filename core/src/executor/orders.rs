@@ -1,0 +1,295 @@
+//! The life of an order: ready → prepared → durable → sent → answered.
+
+use super::book::ExecutionRecord;
+use super::ids::client_order_id;
+use super::step::{Effect, Step, Timer};
+use crate::gates;
+use crate::journal::{Event, ExecutionNumber, Failure, Intent, LegRef};
+use crate::model::execution::{Outcome, Reason, Timings};
+use crate::model::ids::{AccountId, ClientOrderId};
+use crate::model::number::Price;
+use crate::model::order::{OrderEvent, OrderReport, OrderRequest, OrderState, Purpose};
+use crate::model::time::Timestamp;
+use crate::venue::{Effect as Happened, ErrorKind, NonceRule, Prepared, Ticket};
+
+impl Step<'_> {
+    /// Moves every leg of an execution that waits, and tells whoever waits for it.
+    pub(super) fn advance(&mut self, execution: ExecutionNumber) {
+        let waiting: Vec<LegRef> = self.book.planned_of(execution).collect();
+        waiting.into_iter().for_each(|at| self.ask_ready(at));
+        self.effect(Effect::Changed { execution });
+        if self.book.execution(execution).is_none_or(ExecutionRecord::is_finished) {
+            self.live.started.remove(&execution);
+        }
+    }
+
+    /// Asks the account whether a leg's order can be prepared, unless it was asked already or must wait its turn.
+    pub(super) fn ask_ready(&mut self, at: LegRef) {
+        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else { return };
+        let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else { return };
+        let planned = self.book.is_planned(at);
+        let its_turn = record.purpose() == Purpose::Entry || self.book.closing(&leg.plan.account, symbol).is_none();
+        let account_ready = self.live.accounts.get(&leg.plan.account).is_some_and(|account| account.ready);
+        if !planned || !its_turn || !account_ready || self.live.asked_ready.contains(&at) {
+            return;
+        }
+        let request = OrderRequest {
+            account: leg.plan.account.clone(),
+            symbol: symbol.clone(),
+            market: order.terms.market,
+            side: order.side,
+            quantity: order.quantity,
+            order: order.order,
+            worst_price: order.worst_price,
+            leverage: order.leverage,
+            purpose: record.purpose(),
+            reduce_only: false,
+        };
+        self.live.asked_ready.insert(at);
+        self.effect(Effect::Ready { leg: at, request });
+    }
+
+    pub(super) fn ready(&mut self, at: LegRef, result: Result<(), Failure>) {
+        self.live.asked_ready.remove(&at);
+        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else { return };
+        if !self.book.is_planned(at) {
+            return;
+        }
+        let (purpose, valid_until) = (record.purpose(), record.admission.valid_until);
+        if self.is_over(valid_until) {
+            return self.end_leg(at, Outcome::Expired, expired(valid_until));
+        }
+        if let Err(failure) = result {
+            if failure.effect == Happened::Refused && purpose == Purpose::Entry {
+                return self.end_leg(at, Outcome::Refused, failure.reason());
+            }
+            let pause = self.backoff(3);
+            return self.wake_after(pause, Timer::Retry(at));
+        }
+        let cleared = match purpose {
+            Purpose::Entry => gates::clear_entry(self.book, leg),
+            Purpose::Close => {
+                let Some(symbol) = leg.plan.symbol.clone() else { return };
+                if self.book.closing(&leg.plan.account, &symbol).is_some() {
+                    // Another order reduces there; this one follows when it is done.
+                    return;
+                }
+                let Some(worst) = self.closing_price(leg) else {
+                    let pause = self.backoff(3);
+                    return self.wake_after(pause, Timer::Retry(at));
+                };
+                gates::clear_close(self.setup, self.book, leg, worst)
+            }
+        };
+        let cleared = match cleared {
+            Ok(cleared) => cleared,
+            Err(reason) => {
+                let outcome = if reason.code == "nothing_to_close" { Outcome::Skipped } else { Outcome::Refused };
+                return self.end_leg(at, outcome, reason);
+            }
+        };
+        let key = (record.admission.command.id(), &leg.plan.deployment, &leg.plan.account);
+        let attempt = u32::try_from(leg.orders.len()).unwrap_or(u32::MAX);
+        let id = client_order_id(self.book.namespace(), key, purpose, &cleared.get().symbol, attempt);
+        let ticket = Ticket { client_order_id: id, nonce: self.next_nonce(&leg.plan.account), now: self.now.wall };
+        self.effect(Effect::Prepare { leg: at, cleared, ticket });
+    }
+
+    /// The worst price at which a position may be closed now.
+    fn closing_price(&self, leg: &super::book::LegRecord) -> Option<Price> {
+        let symbol = leg.plan.symbol.clone()?;
+        let side = leg.plan.order.as_ref()?.side;
+        let instrument = self.setup.venues.get(&leg.plan.venue)?.instruments.get(&symbol)?;
+        let quote = self.live.quotes.get(&(leg.plan.venue.clone(), symbol))?;
+        let slip = self.setup.timing.close_slippage.decimal();
+        let (price, factor) = if side.is_buy() {
+            (quote.ask, rust_decimal::Decimal::ONE.checked_add(slip)?)
+        } else {
+            (quote.bid, rust_decimal::Decimal::ONE.checked_sub(slip)?)
+        };
+        let worst = Price::new(price.decimal().checked_mul(factor)?).ok()?;
+        instrument.limit_price(worst, side).map(|price| price.min(instrument.max_price))
+    }
+
+    /// The next unused nonce of an account, above every one written down.
+    fn next_nonce(&self, account: &AccountId) -> Option<u64> {
+        let venue = self.setup.venues.get(&self.setup.accounts.get(account)?.venue)?;
+        match venue.capabilities.orders.nonce {
+            NonceRule::None => None,
+            NonceRule::Milliseconds => {
+                let present = u64::try_from(self.now.wall.as_millis()).unwrap_or(0);
+                Some(self.book.nonce(account).map_or(present, |highest| present.max(highest + 1)))
+            }
+        }
+    }
+
+    pub(super) fn prepared(&mut self, at: LegRef, result: Result<Prepared, Failure>) {
+        if !self.book.is_planned(at) {
+            return;
+        }
+        match result {
+            Err(failure) => self.end_leg(at, Outcome::Refused, failure.reason()),
+            Ok(prepared) => {
+                let attempt = self.book.leg(at).map_or(0, |leg| u32::try_from(leg.orders.len()).unwrap_or(u32::MAX));
+                let timings = Timings { prepared: self.elapsed(at.execution), ..Timings::default() };
+                let id = prepared.client_order_id().clone();
+                self.live.unsent.insert(id);
+                self.emit(Event::Prepared(Intent { leg: at, attempt, at: self.now.wall, prepared: prepared.body().clone(), timings }));
+            }
+        }
+    }
+
+    /// The last look before a byte leaves: validity, latches and the venue's own deadline.
+    pub(super) fn durable(&mut self, id: &ClientOrderId) {
+        if !self.live.unsent.remove(id) {
+            return;
+        }
+        let Some(at) = self.book.leg_of(id) else { return };
+        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else { return };
+        let Some(order) = self.book.order(id) else { return };
+        let valid_until = record.admission.valid_until;
+        let retired = if self.is_over(valid_until) {
+            Some((expired(valid_until), false))
+        } else if let Some(held) = (record.purpose() == Purpose::Entry).then(|| gates::may_leave(self.book, leg).err()).flatten() {
+            Some((held, false))
+        } else if order.prepared().deadline.is_some_and(|deadline| self.now.wall >= deadline) {
+            Some((Reason::new("stale", "it was prepared too long ago for the venue to take it; it was never sent"), true))
+        } else {
+            None
+        };
+        if let Some((why, again)) = retired {
+            self.emit(Event::Superseded { order: id.clone(), why, again });
+            return self.after_order(at);
+        }
+        let account = leg.plan.account.clone();
+        self.live.sent_at.insert(id.clone(), self.elapsed(at.execution));
+        self.effect(Effect::Place { account, order: id.clone() });
+        self.wake_after(self.setup.timing.leg_deadline, Timer::Deadline(id.clone()));
+    }
+
+    pub(super) fn placed(&mut self, id: &ClientOrderId, result: Result<OrderReport, Failure>) {
+        let Some(at) = self.book.leg_of(id) else { return };
+        match result {
+            Ok(report) => self.report(report),
+            Err(failure) if failure.effect == Happened::Unknown => self.becomes_unknown(id, failure.message),
+            Err(failure) => {
+                let undecided = self.book.order(id).is_some_and(|order| matches!(order.state, OrderState::Sent | OrderState::Unknown { .. }));
+                if !undecided {
+                    return;
+                }
+                let passing = failure.effect == Happened::NotSent || matches!(failure.kind, ErrorKind::RateLimited | ErrorKind::Unavailable);
+                let again = passing && self.may_try_again(at);
+                let timings = self.answer_timings(id, at.execution);
+                self.emit(Event::Failed { order: id.clone(), failure, again, timings });
+                self.after_order(at);
+            }
+        }
+    }
+
+    pub(super) fn deadline(&mut self, id: &ClientOrderId) {
+        if self.book.order(id).is_some_and(|order| order.state == OrderState::Sent) {
+            let allowed = self.setup.timing.leg_deadline;
+            self.becomes_unknown(id, format!("no answer within {allowed:?}"));
+        }
+    }
+
+    pub(super) fn becomes_unknown(&mut self, id: &ClientOrderId, why: String) {
+        let Some(at) = self.book.leg_of(id) else { return };
+        if self.book.order(id).is_some_and(|order| order.state == OrderState::Sent) {
+            let timings = self.answer_timings(id, at.execution);
+            self.emit(Event::BecameUnknown { order: id.clone(), why, at: self.now.wall, timings });
+            self.effect(Effect::Changed { execution: at.execution });
+        }
+        self.probe(id);
+    }
+
+    /// What a stream told. Foreign orders are not ours to act on; one under our tag that nothing here knows means that the journal is older
+    /// than the truth.
+    pub(super) fn streamed(&mut self, account: &AccountId, report: OrderReport) {
+        if self.book.leg_of(&report.client_order_id).is_some() {
+            self.report(report);
+        } else if self.is_tagged(&report.client_order_id) {
+            self.halt_rolled_back(account, &report.client_order_id);
+        }
+    }
+
+    pub(super) fn is_tagged(&self, id: &ClientOrderId) -> bool {
+        !self.book.namespace().is_empty() && id.as_str().starts_with(self.book.namespace())
+    }
+
+    /// Books what a venue says of an order of ours. Said twice, it changes nothing.
+    pub(super) fn report(&mut self, mut report: OrderReport) {
+        let id = report.client_order_id.clone();
+        let Some(at) = self.book.leg_of(&id) else { return };
+        let (Some(order), Some(leg)) = (self.book.order(&id), self.book.leg(at)) else { return };
+        report.fills.retain(|fill| !order.trades.contains_key(&fill.trade_id));
+        let account = leg.plan.account.clone();
+        let instrument = leg.plan.symbol.as_ref().and_then(|symbol| self.setup.venues.get(&leg.plan.venue)?.instruments.get(symbol));
+        let bad = instrument.and_then(|instrument| report.fills.iter().find_map(|fill| instrument.check_trade(fill.price, fill.quantity).err()));
+        if let Some(words) = bad {
+            return self.halt(&account, Reason::new("bad_report", words));
+        }
+        let event = OrderEvent::Reported { venue_order_id: report.venue_order_id.clone(), status: report.status };
+        let news = !report.fills.is_empty() || report.filled_quantity > order.reported || order.state.clone().after(event) != order.state;
+        if !news {
+            return;
+        }
+        let timings = self.answer_timings(&id, at.execution);
+        let timings = Timings { filled: report.status.is_final().then_some(timings.acknowledged).flatten(), ..timings };
+        self.emit(Event::Reported { report, timings });
+        if self.book.order(&id).is_some_and(|order| !order.state.is_live() && order.is_unsettled()) {
+            // The venue's total is ahead of the trades it told of: ask for the rest.
+            let pause = self.backoff(0);
+            self.wake_after(pause, Timer::Probe(id));
+        }
+        self.after_order(at);
+    }
+
+    /// What follows when something became known of a leg's order.
+    pub(super) fn after_order(&mut self, at: LegRef) {
+        let Some(leg) = self.book.leg(at) else { return };
+        let place = leg.plan.symbol.clone().map(|symbol| (leg.plan.account.clone(), symbol));
+        if self.book.is_planned(at) {
+            let attempts = u32::try_from(leg.orders.len()).unwrap_or(u32::MAX);
+            let pause = self.backoff(attempts.saturating_sub(1));
+            self.wake_after(pause, Timer::Retry(at));
+        } else if leg.state.is_done() {
+            self.next_in_line(at);
+        }
+        if let Some((account, symbol)) = place {
+            self.pump_closes(&account, &symbol);
+        }
+        self.effect(Effect::Changed { execution: at.execution });
+        if self.book.execution(at.execution).is_none_or(ExecutionRecord::is_finished) {
+            self.live.started.remove(&at.execution);
+        }
+    }
+
+    /// Whether another attempt may follow one that took no effect for certain.
+    pub(super) fn may_try_again(&self, at: LegRef) -> bool {
+        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else { return false };
+        let attempts = u32::try_from(leg.orders.len()).unwrap_or(u32::MAX);
+        let held = record.purpose() == Purpose::Entry && gates::may_leave(self.book, leg).is_err();
+        attempts < self.setup.timing.max_attempts && !self.is_over(record.admission.valid_until) && !held && self.live.journal_failed.is_none()
+    }
+
+    pub(super) fn is_over(&self, valid_until: Option<Timestamp>) -> bool {
+        valid_until.is_some_and(|until| self.now.wall > until)
+    }
+
+    fn end_leg(&mut self, at: LegRef, outcome: Outcome, why: Reason) {
+        self.emit(Event::LegEnded { leg: at, outcome, why });
+        self.after_order(at);
+    }
+
+    fn answer_timings(&mut self, id: &ClientOrderId, execution: ExecutionNumber) -> Timings {
+        let sent = self.live.sent_at.remove(id).flatten();
+        // The flush ends where sending begins.
+        Timings { journaled: sent, sent, acknowledged: sent.and_then(|_| self.elapsed(execution)), ..Timings::default() }
+    }
+}
+
+fn expired(valid_until: Option<Timestamp>) -> Reason {
+    let until = valid_until.map(|until| until.to_string()).unwrap_or_default();
+    Reason::new("expired", format!("the signal was valid until {until}; nothing was sent"))
+}

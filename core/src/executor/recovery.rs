@@ -1,0 +1,199 @@
+//! Per account: replay, ask for every unresolved intent, compare with the venue's truth, then trade. And compare again for as long as it runs.
+
+use std::time::Duration;
+
+use super::step::{AccountLive, Effect, Step, Timer};
+use crate::journal::{Event, Failure, LegRef};
+use crate::model::execution::Reason;
+use crate::model::ids::{AccountId, ClientOrderId, VenueSymbol};
+use crate::model::number::SignedQuantity;
+use crate::model::order::{DoneReason, OrderReport, OrderState, OrderStatus};
+use crate::model::time::Timestamp;
+use crate::venue::AccountSnapshot;
+
+/// How much earlier than the latest report the venue is asked from: clocks and late reports.
+const OVERLAP: Duration = Duration::from_secs(60);
+
+impl Step<'_> {
+    pub(super) fn open(&mut self, version: &'static str, namespace: String) {
+        let namespace = if self.book.namespace().is_empty() { namespace } else { self.book.namespace().to_owned() };
+        self.emit(Event::Started { version: version.to_owned(), namespace });
+        for account in self.setup.accounts.keys() {
+            self.live.accounts.insert(account.clone(), AccountLive::default());
+        }
+        let unsettled: Vec<ClientOrderId> = self.book.unsettled().cloned().collect();
+        for id in unsettled {
+            let account = self.book.leg_of(&id).and_then(|at| self.book.leg(at)).map(|leg| leg.plan.account.clone());
+            let state = self.book.order(&id).map(|order| order.state.clone());
+            if state == Some(OrderState::Sent) {
+                let why = "the process ended before an answer was known".to_owned();
+                self.emit(Event::BecameUnknown { order: id.clone(), why, at: self.now.wall, timings: Default::default() });
+            }
+            if let Some(live) = account.and_then(|account| self.live.accounts.get_mut(&account)) {
+                live.to_probe.insert(id);
+            }
+        }
+        let accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
+        accounts.iter().for_each(|account| self.fetch(account));
+    }
+
+    /// Fetches the venue's truth about an account, unless that is under way.
+    pub(super) fn fetch(&mut self, account: &AccountId) {
+        let since = self.book.seen(account).map(|seen| Timestamp::from_micros(seen.as_micros().saturating_sub(i64::try_from(OVERLAP.as_micros()).unwrap_or(0))));
+        let Some(live) = self.live.accounts.get_mut(account) else { return };
+        if !std::mem::replace(&mut live.fetching, true) {
+            self.effect(Effect::Snapshot { account: account.clone(), since });
+        }
+    }
+
+    /// Compares the venue's truth with ours.
+    pub(super) fn compare(&mut self, account: &AccountId, result: Result<AccountSnapshot, Failure>) {
+        let Some(live) = self.live.accounts.get_mut(account) else { return };
+        live.fetching = false;
+        let snapshot = match result {
+            Ok(snapshot) => snapshot,
+            Err(failure) => {
+                live.failure = Some(failure.message);
+                live.failures = live.failures.saturating_add(1);
+                let pause = self.live.accounts.get(account).map_or(Duration::ZERO, |live| self.backoff(live.failures));
+                return self.wake_after(pause, Timer::Snapshot(account.clone()));
+            }
+        };
+        live.failure = None;
+        live.failures = 0;
+        live.compared_at = Some(self.now.monotonic);
+        let first = !std::mem::replace(&mut live.compared, true);
+
+        self.take_reports(account, &snapshot);
+        if !self.book.ledger().is_funded(account) {
+            self.take_in(account, &snapshot);
+        }
+        let suspicious = self.check_positions(account, &snapshot);
+        self.ask_for_missing(account, &snapshot, first);
+        // A difference is looked at again soon: the snapshot may have crossed a fill on its way.
+        let pause = if suspicious { self.backoff(1) } else { self.setup.timing.reconcile_every };
+        self.wake_after(pause, Timer::Snapshot(account.clone()));
+        self.maybe_recovered(account);
+    }
+
+    /// Books the orders and trades of a snapshot. Orders under our tag that nothing here knows halt entries.
+    fn take_reports(&mut self, account: &AccountId, snapshot: &AccountSnapshot) {
+        for report in &snapshot.orders {
+            let mut report = report.clone();
+            let more = snapshot.fills.iter().filter(|fill| fill.client_order_id.as_ref() == Some(&report.client_order_id));
+            report.fills.extend(more.cloned());
+            self.streamed(account, report);
+        }
+        for fill in &snapshot.fills {
+            let Some(id) = &fill.client_order_id else { continue };
+            let Some(order) = self.book.order(id) else {
+                if self.is_tagged(id) {
+                    self.halt_rolled_back(account, id);
+                }
+                continue;
+            };
+            if order.trades.contains_key(&fill.trade_id) {
+                continue;
+            }
+            // A trade alone says nothing of how the order stands.
+            let status = match &order.state {
+                OrderState::Done { reason: DoneReason::Filled, .. } => OrderStatus::Filled,
+                OrderState::Done { venue_order_id: Some(_), .. } => OrderStatus::Canceled,
+                _ => OrderStatus::Open,
+            };
+            let report = OrderReport {
+                client_order_id: id.clone(),
+                venue_order_id: fill.venue_order_id.clone(),
+                symbol: fill.symbol.clone(),
+                status,
+                filled_quantity: order.filled.quantity.plus(fill.quantity).unwrap_or(order.filled.quantity),
+                fills: vec![fill.clone()],
+                position_id: None,
+                at: fill.at,
+            };
+            self.report(report);
+        }
+    }
+
+    /// Books what an account holds when it is first seen: its money, and positions that are not ours.
+    fn take_in(&mut self, account: &AccountId, snapshot: &AccountSnapshot) {
+        for balance in &snapshot.balances {
+            self.emit(Event::Funded { account: account.clone(), asset: balance.asset.clone(), amount: balance.total });
+        }
+        for position in &snapshot.positions {
+            let ours = self.book.ledger().net_quantity(account, &position.symbol);
+            if let Ok(quantity) = position.quantity.minus(ours)
+                && !quantity.is_zero()
+            {
+                let reason = "held before the account was first traded here".to_owned();
+                self.emit(Event::External { account: account.clone(), symbol: position.symbol.clone(), quantity, reason });
+            }
+        }
+    }
+
+    /// Compares positions where no order is on its way. A difference seen twice in a row halts entries on the account.
+    fn check_positions(&mut self, account: &AccountId, snapshot: &AccountSnapshot) -> bool {
+        let mut symbols: Vec<VenueSymbol> = self.book.ledger().instruments_of(account).cloned().collect();
+        symbols.extend(snapshot.positions.iter().map(|position| position.symbol.clone()));
+        symbols.sort();
+        symbols.dedup();
+        let mut suspicious = false;
+        for symbol in symbols {
+            let at_venue = snapshot.positions.iter().find(|position| position.symbol == symbol).map_or(SignedQuantity::ZERO, |position| position.quantity);
+            let Ok(ours) = self.book.ledger().venue_quantity(account, &symbol) else { continue };
+            let Some(live) = self.live.accounts.get_mut(account) else { return false };
+            if at_venue == ours || self.book.is_moving(account, &symbol) {
+                live.suspicion.remove(&symbol);
+                continue;
+            }
+            let words = format!("the venue holds {at_venue} {symbol}, our books say {ours}");
+            let seen_before = live.suspicion.insert(symbol, words.clone()).is_some_and(|before| before == words);
+            suspicious = true;
+            if seen_before {
+                self.halt(account, Reason::new("drift", format!("{words}; nothing explains the difference")));
+            }
+        }
+        suspicious
+    }
+
+    /// Asks for orders that should rest but were not in the snapshot, and for every unresolved one.
+    fn ask_for_missing(&mut self, account: &AccountId, snapshot: &AccountSnapshot, first: bool) {
+        let mine: Vec<ClientOrderId> =
+            self.book.unsettled().filter(|id| self.book.leg_of(id).and_then(|at| self.book.leg(at)).is_some_and(|leg| leg.plan.account == *account)).cloned().collect();
+        for id in mine {
+            let named = snapshot.orders.iter().any(|report| report.client_order_id == id);
+            let open = self.book.order(&id).is_some_and(|order| matches!(order.state, OrderState::Open { .. }));
+            let unknown = self.book.order(&id).is_some_and(|order| order.state.is_unknown());
+            if (open && !named) || (unknown && first) {
+                self.probe(&id);
+            }
+        }
+        if let Some(live) = self.live.accounts.get_mut(account) {
+            let book = &*self.book;
+            live.to_probe.retain(|id| book.order(id).is_some_and(|order| order.state.is_unknown()));
+        }
+    }
+
+    /// Opens the account for trading once its snapshot was compared and every unresolved intent was asked for.
+    pub(super) fn maybe_recovered(&mut self, account: &AccountId) {
+        let Some(live) = self.live.accounts.get_mut(account) else { return };
+        if live.ready || !live.compared || !live.to_probe.is_empty() {
+            return;
+        }
+        live.ready = true;
+        self.effect(Effect::Recovered { account: account.clone() });
+        let waiting: Vec<LegRef> = self.book.planned().filter(|at| self.book.leg(*at).is_some_and(|leg| leg.plan.account == *account)).collect();
+        waiting.into_iter().for_each(|at| self.ask_ready(at));
+    }
+
+    pub(super) fn halt_rolled_back(&mut self, account: &AccountId, id: &ClientOrderId) {
+        let words = format!("the venue has our order {id}, of which the journal knows nothing: the journal is older than the truth");
+        self.halt(account, Reason::new("journal_rolled_back", words));
+    }
+
+    pub(super) fn halt(&mut self, account: &AccountId, why: Reason) {
+        if self.book.halt(account).is_none_or(|held| held.code != why.code) {
+            self.emit(Event::Halted { account: account.clone(), why });
+        }
+    }
+}

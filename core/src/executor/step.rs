@@ -1,0 +1,520 @@
+//! The step: one input in, events to write down and effects to carry out.
+//!
+//! The state has two parts. The [`Book`] is the fold of the journal: every change of it is an event. [`Live`] is what only this process
+//! knows (prices, timers, what is in flight) and is rebuilt after a restart. Neither time nor chance nor any call is in here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::book::{Book, ExecutionRecord, FoldError};
+use super::setup::Setup;
+use crate::gates::{Cleared, Marks};
+use crate::journal::{Event, ExecutionNumber, Failure, KillScope, LegRef, Verdict};
+use crate::model::close::CloseRequest;
+use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueId, VenueSymbol};
+use crate::model::order::{OrderReport, OrderRequest};
+use crate::model::signal::Signal;
+use crate::model::time::Timestamp;
+use crate::venue::{AccountSnapshot, Evidence, Prepared, ProbePermission, Quote, Ticket};
+
+/// The present: wall clock for what is agreed with others, a monotonic clock for lengths of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Now {
+    /// UTC.
+    pub wall: Timestamp,
+    /// Microseconds since some fixed instant; never goes back, and counts suspend.
+    pub monotonic: u64,
+}
+
+/// Names a caller who waits for an answer.
+pub type Token = u64;
+
+/// A command that the journal already holds, found in its index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archived {
+    /// Its execution.
+    pub execution: ExecutionNumber,
+    /// The hash of its body.
+    pub body_hash: String,
+}
+
+/// What a wake-up is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// A leg may try again.
+    Retry(LegRef),
+    /// A venue has had its time to answer.
+    Deadline(ClientOrderId),
+    /// A venue may be asked again what became of an order.
+    Probe(ClientOrderId),
+    /// An account is due to be compared with the venue's truth.
+    Snapshot(AccountId),
+}
+
+/// What can come in.
+#[derive(Debug)]
+pub enum Input {
+    /// The journal is replayed; begin.
+    Opened {
+        /// The version of the software.
+        version: &'static str,
+        /// The tag of the journal, for a new one.
+        namespace: String,
+    },
+    /// A caller wants a signal carried out.
+    Execute {
+        /// The signal.
+        signal: Box<Signal>,
+        /// Its hash, where it has metadata.
+        metadata_hash: Option<String>,
+        /// What the journal's index says of its id, where it is not at hand.
+        archived: Option<Archived>,
+        /// Whom to answer.
+        token: Token,
+    },
+    /// A caller wants positions closed.
+    Close {
+        /// Which.
+        request: CloseRequest,
+        /// What the journal's index says of its id, where it is not at hand.
+        archived: Option<Archived>,
+        /// Whom to answer.
+        token: Token,
+    },
+    /// An account is ready for a leg's order, or cannot be.
+    Ready {
+        /// The leg.
+        leg: LegRef,
+        /// Whether it is ready.
+        result: Result<(), Failure>,
+    },
+    /// An account prepared a leg's order, or could not.
+    Prepared {
+        /// The leg.
+        leg: LegRef,
+        /// The order.
+        result: Result<Prepared, Failure>,
+    },
+    /// The intent of an order is durable.
+    Durable {
+        /// The order.
+        order: ClientOrderId,
+    },
+    /// A venue answered to an order, or failed to.
+    Placed {
+        /// The order.
+        order: ClientOrderId,
+        /// What it said.
+        result: Result<OrderReport, Failure>,
+    },
+    /// A stream told of an order.
+    Reported {
+        /// On which account.
+        account: AccountId,
+        /// What it said.
+        report: OrderReport,
+        /// The execution, when it was no longer at hand and the journal had it.
+        recalled: Option<Box<ExecutionRecord>>,
+    },
+    /// A probe came back.
+    Probed {
+        /// The order.
+        order: ClientOrderId,
+        /// What it found.
+        result: Result<Evidence, Failure>,
+    },
+    /// The venue's truth about an account.
+    Snapshot {
+        /// The account.
+        account: AccountId,
+        /// What it said.
+        result: Result<AccountSnapshot, Failure>,
+        /// Executions of orders in it that were no longer at hand.
+        recalled: Vec<ExecutionRecord>,
+    },
+    /// A price.
+    Quote {
+        /// The venue.
+        venue: VenueId,
+        /// Its quote.
+        quote: Quote,
+    },
+    /// A wake-up that was asked for.
+    Timer(Timer),
+    /// The kill switch is thrown.
+    Kill {
+        /// What it stops.
+        scope: KillScope,
+        /// Why.
+        reason: String,
+        /// Whom to answer.
+        token: Token,
+    },
+    /// The kill switch, or a halt, is lifted.
+    Resume {
+        /// What it stopped.
+        scope: KillScope,
+        /// Why.
+        reason: String,
+        /// Whom to answer.
+        token: Token,
+    },
+    /// A person settles an unknown order.
+    Resolve {
+        /// The order.
+        order: ClientOrderId,
+        /// The verdict.
+        verdict: Verdict,
+        /// Why.
+        reason: String,
+        /// Whom to answer.
+        token: Token,
+    },
+    /// Compare every account with its venue now.
+    Reconcile,
+    /// The journal can no longer be written.
+    JournalFailed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What is to be carried out.
+#[derive(Debug)]
+pub enum Effect {
+    /// Wait until an account is ready for an order; answer with [`Input::Ready`].
+    Ready {
+        /// The leg.
+        leg: LegRef,
+        /// The order it will send.
+        request: OrderRequest,
+    },
+    /// Prepare an order now; answer with [`Input::Prepared`] before any other input.
+    Prepare {
+        /// The leg.
+        leg: LegRef,
+        /// The order.
+        cleared: Cleared<OrderRequest>,
+        /// Its id and nonce.
+        ticket: Ticket,
+    },
+    /// Send an order whose intent is durable; answer with [`Input::Placed`].
+    Place {
+        /// The account.
+        account: AccountId,
+        /// The order.
+        order: ClientOrderId,
+    },
+    /// Find out what became of an order; answer with [`Input::Probed`].
+    Probe {
+        /// The account.
+        account: AccountId,
+        /// The order.
+        order: ClientOrderId,
+        /// What the probe may do.
+        permission: ProbePermission,
+    },
+    /// Fetch the venue's truth about an account; answer with [`Input::Snapshot`].
+    Snapshot {
+        /// The account.
+        account: AccountId,
+        /// From when on orders and trades are wanted.
+        since: Option<Timestamp>,
+    },
+    /// Come back later with [`Input::Timer`].
+    Wake {
+        /// How much later.
+        after: Duration,
+        /// What for.
+        timer: Timer,
+    },
+    /// Tell a caller that its command is an execution.
+    Accepted {
+        /// The caller.
+        token: Token,
+        /// The execution.
+        execution: ExecutionNumber,
+    },
+    /// Tell a caller that an act without an execution was done.
+    Done {
+        /// The caller.
+        token: Token,
+    },
+    /// Tell a caller that nothing was done, and why.
+    Rejected {
+        /// The caller.
+        token: Token,
+        /// Why.
+        error: CommandError,
+    },
+    /// Something about an execution changed.
+    Changed {
+        /// The execution.
+        execution: ExecutionNumber,
+    },
+    /// An account can trade from now on.
+    Recovered {
+        /// The account.
+        account: AccountId,
+    },
+}
+
+/// Why a command was not taken. Nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The id was used before, for something else.
+    #[error("{id} was used before with another body; nothing was done: an id is unique for ever")]
+    Conflict {
+        /// The id.
+        id: SignalId,
+    },
+    /// The command contradicts the configuration.
+    #[error("{0}")]
+    Invalid(String),
+    /// The journal cannot be written.
+    #[error("the journal cannot be written ({0}); no entry is taken until the engine is restarted")]
+    JournalUnwritable(String),
+    /// There is no such order, or nothing to settle about it.
+    #[error("{0}")]
+    NotFound(String),
+}
+
+/// An event, and the execution it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// What was decided.
+    pub event: Event,
+    /// The execution, if it is about one.
+    pub execution: Option<ExecutionNumber>,
+}
+
+/// What a step gives back.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// To be written down, in this order; already folded into the book.
+    pub events: Vec<Decided>,
+    /// To be carried out, in this order.
+    pub effects: Vec<Effect>,
+    /// The state machine met what it must not meet; no entry is taken any more.
+    pub fault: Option<FoldError>,
+}
+
+/// How an account stands, as this process knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct AccountLive {
+    /// Whether it may trade: its unresolved orders were asked for and its snapshot was compared.
+    pub(super) ready: bool,
+    /// Whether a first snapshot has come in.
+    pub(super) compared: bool,
+    /// The orders that must be asked for once before it is ready.
+    pub(super) to_probe: BTreeSet<ClientOrderId>,
+    /// The latest failure, until a call succeeds.
+    pub(super) failure: Option<String>,
+    /// When its truth was last compared, by the monotonic clock.
+    pub(super) compared_at: Option<u64>,
+    /// Differences seen once; seen twice they are drift.
+    pub(super) suspicion: BTreeMap<VenueSymbol, String>,
+    /// Whether a snapshot is being fetched.
+    pub(super) fetching: bool,
+    /// Failures in a row.
+    pub(super) failures: u32,
+}
+
+/// What only this process knows.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    pub(super) quotes: BTreeMap<(VenueId, VenueSymbol), Quote>,
+    pub(super) marks: Marks,
+    pub(super) accounts: BTreeMap<AccountId, AccountLive>,
+    pub(super) unsent: BTreeSet<ClientOrderId>,
+    pub(super) asked_ready: BTreeSet<LegRef>,
+    pub(super) probing: BTreeMap<ClientOrderId, ProbeLive>,
+    pub(super) started: BTreeMap<ExecutionNumber, u64>,
+    /// When an order was handed to its account, since its command came in.
+    pub(super) sent_at: BTreeMap<ClientOrderId, Option<u64>>,
+    pub(super) journal_failed: Option<String>,
+}
+
+/// How far the resolver is with an order.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct ProbeLive {
+    pub(super) in_flight: bool,
+    pub(super) failures: u32,
+    /// When it is asked again, by the wall clock.
+    pub(super) ask_at: Option<Timestamp>,
+}
+
+/// The whole state.
+#[derive(Debug, Default)]
+pub struct State {
+    pub(super) book: Book,
+    pub(super) live: Live,
+}
+
+impl State {
+    /// The state after a replay.
+    #[must_use]
+    pub fn new(book: Book) -> Self {
+        Self { book, live: Live::default() }
+    }
+
+    /// What the journal holds.
+    #[must_use]
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// The latest prices.
+    #[must_use]
+    pub fn marks(&self) -> &Marks {
+        &self.live.marks
+    }
+
+    /// Whether an account may trade.
+    #[must_use]
+    pub fn is_ready(&self, account: &AccountId) -> bool {
+        self.live.accounts.get(account).is_some_and(|account| account.ready)
+    }
+
+    /// Why an account may not trade or was last out of reach, if so.
+    #[must_use]
+    pub fn account_failure(&self, account: &AccountId) -> Option<&str> {
+        self.live.accounts.get(account)?.failure.as_deref()
+    }
+
+    /// When an account was last compared with its venue, by the monotonic clock.
+    #[must_use]
+    pub fn compared_at(&self, account: &AccountId) -> Option<u64> {
+        self.live.accounts.get(account)?.compared_at
+    }
+
+    /// When an unknown order is asked for again.
+    #[must_use]
+    pub fn asked_at(&self, order: &ClientOrderId) -> Option<Timestamp> {
+        self.live.probing.get(order)?.ask_at
+    }
+
+    /// Why no entry is taken, if the journal or the state machine failed.
+    #[must_use]
+    pub fn failed(&self) -> Option<&str> {
+        self.live.journal_failed.as_deref()
+    }
+}
+
+/// One step under way.
+pub(super) struct Step<'a> {
+    pub(super) setup: &'a Setup,
+    pub(super) book: &'a mut Book,
+    pub(super) live: &'a mut Live,
+    pub(super) now: Now,
+    pub(super) out: Output,
+}
+
+/// Takes one input: changes the state, returns what to write down and what to carry out.
+pub fn step(setup: &Setup, state: &mut State, now: Now, input: Input) -> Output {
+    let State { book, live } = state;
+    let mut step = Step { setup, book, live, now, out: Output::default() };
+    step.take(input);
+    if let Some(fault) = &step.out.fault {
+        step.live.journal_failed = Some(format!("internal fault: {fault}"));
+    }
+    step.out
+}
+
+impl Step<'_> {
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Opened { version, namespace } => self.open(version, namespace),
+            Input::Execute { signal, metadata_hash, archived, token } => self.execute(*signal, metadata_hash, archived, token),
+            Input::Close { request, archived, token } => self.close(request, archived, token),
+            Input::Ready { leg, result } => self.ready(leg, result),
+            Input::Prepared { leg, result } => self.prepared(leg, result),
+            Input::Durable { order } => self.durable(&order),
+            Input::Placed { order, result } => self.placed(&order, result),
+            Input::Reported { account, report, recalled } => {
+                if let Some(record) = recalled {
+                    self.emit(Event::Recalled(record));
+                }
+                self.streamed(&account, report);
+            }
+            Input::Probed { order, result } => self.probed(&order, result),
+            Input::Snapshot { account, result, recalled } => {
+                for record in recalled {
+                    self.emit(Event::Recalled(Box::new(record)));
+                }
+                self.compare(&account, result);
+            }
+            Input::Quote { venue, quote } => {
+                let key = (venue, quote.symbol.clone());
+                // Never below what it would cost to buy it: limits err on the side of caution.
+                self.live.marks.insert(key.clone(), quote.ask.max(quote.bid));
+                self.live.quotes.insert(key, quote);
+            }
+            Input::Timer(timer) => self.wake(timer),
+            Input::Kill { scope, reason, token } => {
+                self.emit(Event::Killed { scope, reason });
+                self.effect(Effect::Done { token });
+            }
+            Input::Resume { scope, reason, token } => self.resume(scope, reason, token),
+            Input::Resolve { order, verdict, reason, token } => self.resolve(&order, verdict, reason, token),
+            Input::Reconcile => {
+                let accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
+                accounts.iter().for_each(|account| self.fetch(account));
+            }
+            Input::JournalFailed { reason } => self.live.journal_failed = Some(reason),
+        }
+    }
+
+
+    fn wake(&mut self, timer: Timer) {
+        match timer {
+            Timer::Retry(leg) => self.ask_ready(leg),
+            Timer::Deadline(order) => self.deadline(&order),
+            Timer::Probe(order) => self.probe(&order),
+            Timer::Snapshot(account) => self.fetch(&account),
+        }
+    }
+
+    fn resume(&mut self, scope: KillScope, reason: String, token: Token) {
+        if let KillScope::Account(account) = &scope
+            && self.book.halt(account).is_some()
+        {
+            self.emit(Event::Unhalted { account: account.clone(), reason: reason.clone() });
+            if let Some(live) = self.live.accounts.get_mut(account) {
+                live.suspicion.clear();
+            }
+        }
+        self.emit(Event::Resumed { scope, reason });
+        self.effect(Effect::Done { token });
+    }
+
+    /// Folds an event and hands it out to be written down.
+    pub(super) fn emit(&mut self, event: Event) {
+        // Asked before it is folded: folding may let a finished execution go.
+        let execution = event.execution().or_else(|| Some(self.book.leg_of(event.order()?)?.execution));
+        match self.book.apply(&event) {
+            Ok(()) => self.out.events.push(Decided { event, execution }),
+            Err(fault) => self.out.fault = Some(fault),
+        }
+    }
+
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.out.effects.push(effect);
+    }
+
+    pub(super) fn wake_after(&mut self, after: Duration, timer: Timer) {
+        self.effect(Effect::Wake { after, timer });
+    }
+
+    /// The pause after so many failures in a row.
+    pub(super) fn backoff(&self, failures: u32) -> Duration {
+        let timing = &self.setup.timing;
+        timing.backoff_min.saturating_mul(1_u32 << failures.min(16)).min(timing.backoff_max)
+    }
+
+    /// Microseconds since the execution's command came in; `None` after a restart.
+    pub(super) fn elapsed(&self, execution: ExecutionNumber) -> Option<u64> {
+        self.live.started.get(&execution).map(|started| self.now.monotonic.saturating_sub(*started))
+    }
+}

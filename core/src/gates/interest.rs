@@ -1,0 +1,57 @@
+//! Opposite interests on one netting account.
+
+use super::{Candidate, Gate, View, overflow};
+use crate::model::execution::Reason;
+use crate::model::instrument::Market;
+use crate::model::order::Purpose;
+
+/// Refuses an entry opposite to another deployment's, or a foreign, position or order on the same account and instrument: at the venue the
+/// two would cancel out and neither could be reduced. Spot accounts hold balances: there a short entry may only sell what is ours.
+#[derive(Debug)]
+pub(super) struct Interest;
+
+impl Gate for Interest {
+    fn name(&self) -> &'static str {
+        "interest"
+    }
+
+    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
+        let (account, symbol) = (candidate.account(), &candidate.instrument.symbol);
+        let ledger = view.book.ledger();
+        let own = ledger.position(&candidate.position_key()).map(|position| position.quantity()).unwrap_or_default();
+        if candidate.terms.market == Market::Spot {
+            if !candidate.side.is_buy() && candidate.quantity > own.magnitude() {
+                return Err(Reason::new("short_on_spot", format!("{} {symbol} cannot be sold short on spot; {own} is held", candidate.quantity)));
+            }
+            return Ok(());
+        }
+        let opposite = |quantity: crate::model::number::SignedQuantity| {
+            if candidate.side.is_buy() { quantity.is_short() } else { quantity.is_long() }
+        };
+        let others = ledger.net_quantity(account, symbol).minus(own).map_err(overflow)?;
+        let foreign = ledger.external_quantity(account, symbol).unwrap_or_default();
+        for (whose, quantity) in [("other agents hold", others), ("positions that are not ours hold", foreign)] {
+            if opposite(quantity) {
+                return Err(Reason::new(
+                    "opposite_interest",
+                    format!("{whose} {quantity} {symbol} on {account}; a {} there would cancel it out", candidate.side),
+                ));
+            }
+        }
+        let rival = view.book.unsettled().filter_map(|id| view.book.leg_of(id)).chain(view.book.planned()).find_map(|at| {
+            let record = view.book.execution(at.execution)?;
+            let leg = record.legs.get(at.leg)?;
+            let order = leg.plan.order.as_ref()?;
+            let rival = record.purpose() == Purpose::Entry
+                && leg.plan.account == *account
+                && leg.plan.symbol.as_ref() == Some(symbol)
+                && leg.plan.deployment != *candidate.deployment
+                && order.side != candidate.side;
+            rival.then(|| record.admission.command.id().clone())
+        });
+        match rival {
+            Some(id) => Err(Reason::new("opposite_interest", format!("{id} has a {} order on {symbol} of {account} on its way", candidate.side.opposite()))),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The kill switch, halts, and what an unknown order blocks.
+
+use super::{Candidate, Gate, View, unknown_order};
+use crate::executor::Book;
+use crate::journal::KillScope;
+use crate::model::execution::Reason;
+use crate::model::ids::{AccountId, AgentId, Asset, VenueId};
+
+/// Refuses entries while a latch holds: `killed`, `halted`, `unresolved`.
+#[derive(Debug)]
+pub(super) struct Latch;
+
+impl Gate for Latch {
+    fn name(&self) -> &'static str {
+        "latch"
+    }
+
+    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
+        check(view.book, candidate.agent, candidate.account(), candidate.venue, Some(&candidate.terms.asset))?;
+        let symbol = &candidate.instrument.symbol;
+        match unknown_order(view.book, candidate.agent, candidate.account(), symbol) {
+            None => Ok(()),
+            Some(at) => {
+                let id = view.book.execution(at.execution).map(|record| record.admission.command.id().to_string()).unwrap_or_default();
+                Err(Reason::new(
+                    "unresolved",
+                    format!("an order of {id} on {symbol} of {} may have taken effect; no entry there until that is known", candidate.account()),
+                ))
+            }
+        }
+    }
+}
+
+/// The latch that holds an entry of this agent, account, venue and asset.
+pub(super) fn check(book: &Book, agent: &AgentId, account: &AccountId, venue: &VenueId, asset: Option<&Asset>) -> Result<(), Reason> {
+    let holds = |scope: &KillScope| match scope {
+        KillScope::All => true,
+        KillScope::Agent(killed) => killed == agent,
+        KillScope::Account(killed) => killed == account,
+        KillScope::Venue(killed) => killed == venue,
+        KillScope::Asset(killed) => Some(killed) == asset,
+    };
+    if let Some((scope, reason)) = book.kills().find(|(scope, _)| holds(scope)) {
+        return Err(Reason::new("killed", format!("the kill switch is on for {scope}: {reason}")));
+    }
+    match book.halt(account) {
+        Some(why) => Err(Reason::new("halted", format!("entries on {account} are halted ({}): {}", why.code, why.reason))),
+        None => Ok(()),
+    }
+}
