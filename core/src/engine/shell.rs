@@ -222,7 +222,7 @@ impl Shell {
             Message::Input(input) => self.kernel.input(now, input),
             Message::Report(account, report) => self.kernel.report(now, account, report),
             Message::Snapshot(account, result) => self.kernel.snapshot(now, account, result),
-            Message::Reconnected(account) => self.kernel.input(now, Input::Timer(Timer::Snapshot(account))),
+            Message::Reconnected(account) => self.kernel.input(now, Input::Refresh { account }),
         };
         self.carry_out(tasks);
     }

@@ -46,7 +46,21 @@ impl Step<'_> {
             reduce_only: false,
         };
         self.live.asked_ready.insert(at);
+        let valid_until = record.admission.valid_until;
         self.effect(Effect::Ready { leg: at, request });
+        if let Some(until) = valid_until {
+            let left = until.since(self.now.wall).saturating_add(std::time::Duration::from_millis(1));
+            self.wake_after(left, Timer::Expire(at));
+        }
+    }
+
+    /// Ends a leg whose signal is no longer valid and of which nothing was sent.
+    pub(super) fn expire(&mut self, at: LegRef) {
+        let valid_until = self.book.execution(at.execution).and_then(|record| record.admission.valid_until);
+        if self.book.is_planned(at) && self.is_over(valid_until) {
+            self.live.asked_ready.remove(&at);
+            self.end_leg(at, Outcome::Expired, expired(valid_until));
+        }
     }
 
     pub(super) fn ready(&mut self, at: LegRef, result: Result<(), Failure>) {

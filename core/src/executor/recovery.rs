@@ -41,8 +41,19 @@ impl Step<'_> {
     pub(super) fn fetch(&mut self, account: &AccountId) {
         let since = self.book.seen(account).map(|seen| Timestamp::from_micros(seen.as_micros().saturating_sub(i64::try_from(OVERLAP.as_micros()).unwrap_or(0))));
         let Some(live) = self.live.accounts.get_mut(account) else { return };
-        if !std::mem::replace(&mut live.fetching, true) {
-            self.effect(Effect::Snapshot { account: account.clone(), since });
+        if std::mem::replace(&mut live.fetching, true) {
+            return;
+        }
+        live.fetches = live.fetches.wrapping_add(1);
+        let fetches = live.fetches;
+        self.effect(Effect::Snapshot { account: account.clone(), since });
+        self.wake_after(self.setup.timing.leg_deadline, Timer::SnapshotOverdue(account.clone(), fetches));
+    }
+
+    pub(super) fn snapshot_overdue(&mut self, account: &AccountId, fetches: u32) {
+        if self.live.accounts.get(account).is_some_and(|live| live.fetching && live.fetches == fetches) {
+            let failure = self.overdue();
+            self.compare(account, Err(failure));
         }
     }
 
@@ -56,7 +67,7 @@ impl Step<'_> {
                 live.failure = Some(failure.message);
                 live.failures = live.failures.saturating_add(1);
                 let pause = self.live.accounts.get(account).map_or(Duration::ZERO, |live| self.backoff(live.failures));
-                return self.wake_after(pause, Timer::Snapshot(account.clone()));
+                return self.schedule_fetch(account, pause);
             }
         };
         live.failure = None;
@@ -72,8 +83,19 @@ impl Step<'_> {
         self.ask_for_missing(account, &snapshot, first);
         // A difference is looked at again soon: the snapshot may have crossed a fill on its way.
         let pause = if suspicious { self.backoff(1) } else { self.setup.timing.reconcile_every };
-        self.wake_after(pause, Timer::Snapshot(account.clone()));
+        self.schedule_fetch(account, pause);
         self.maybe_recovered(account);
+    }
+
+    /// Plans the next comparison, unless an earlier one is planned.
+    fn schedule_fetch(&mut self, account: &AccountId, pause: Duration) {
+        let now = self.now.monotonic;
+        let at = now.saturating_add(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX));
+        let Some(live) = self.live.accounts.get_mut(account) else { return };
+        if live.due_at.is_none_or(|due| due <= now || due > at) {
+            live.due_at = Some(at);
+            self.wake_after(pause, Timer::Snapshot(account.clone()));
+        }
     }
 
     /// Books the orders and trades of a snapshot. Orders under our tag that nothing here knows halt entries.

@@ -22,8 +22,19 @@ impl Step<'_> {
             return;
         }
         probing.in_flight = true;
+        probing.asked = probing.asked.wrapping_add(1);
         probing.ask_at = None;
+        let asked = probing.asked;
         self.effect(Effect::Probe { account, order: id.clone(), permission });
+        self.wake_after(self.setup.timing.leg_deadline, Timer::ProbeOverdue(id.clone(), asked));
+    }
+
+    /// A probe that never answers is no evidence: another one is made. Should it answer after all, its evidence counts.
+    pub(super) fn probe_overdue(&mut self, id: &ClientOrderId, asked: u32) {
+        if self.live.probing.get(id).is_some_and(|probing| probing.in_flight && probing.asked == asked) {
+            let failure = self.overdue();
+            self.probed(id, Err(failure));
+        }
     }
 
     /// Whether the same bytes may still be sent: the signal is valid and no latch holds it.

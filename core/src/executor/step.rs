@@ -15,7 +15,7 @@ use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueId, VenueSymbol
 use crate::model::order::{OrderReport, OrderRequest};
 use crate::model::signal::Signal;
 use crate::model::time::Timestamp;
-use crate::venue::{AccountSnapshot, Evidence, Prepared, ProbePermission, Quote, Ticket};
+use crate::venue::{AccountSnapshot, Effect as Happened, ErrorKind, Evidence, Prepared, ProbePermission, Quote, Ticket};
 
 /// The present: wall clock for what is agreed with others, a monotonic clock for lengths of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -49,6 +49,12 @@ pub enum Timer {
     Probe(ClientOrderId),
     /// An account is due to be compared with the venue's truth.
     Snapshot(AccountId),
+    /// A probe has had its time: it is given up and made again.
+    ProbeOverdue(ClientOrderId, u32),
+    /// A snapshot has had its time: it is given up and fetched again.
+    SnapshotOverdue(AccountId, u32),
+    /// A signal is no longer valid: a leg of it that was never sent ends.
+    Expire(LegRef),
 }
 
 /// What can come in.
@@ -169,6 +175,11 @@ pub enum Input {
         reason: String,
         /// Whom to answer.
         token: Token,
+    },
+    /// Compare an account with its venue now.
+    Refresh {
+        /// The account.
+        account: AccountId,
     },
     /// Compare every account with its venue now.
     Reconcile,
@@ -317,6 +328,10 @@ pub(super) struct AccountLive {
     pub(super) suspicion: BTreeMap<VenueSymbol, String>,
     /// Whether a snapshot is being fetched.
     pub(super) fetching: bool,
+    /// When the next one is due, by the monotonic clock.
+    pub(super) due_at: Option<u64>,
+    /// Counts the snapshots fetched.
+    pub(super) fetches: u32,
     /// Failures in a row.
     pub(super) failures: u32,
 }
@@ -340,6 +355,8 @@ pub(super) struct Live {
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct ProbeLive {
     pub(super) in_flight: bool,
+    /// Counts the probes of this order.
+    pub(super) asked: u32,
     pub(super) failures: u32,
     /// When it is asked again, by the wall clock.
     pub(super) ask_at: Option<Timestamp>,
@@ -458,6 +475,7 @@ impl Step<'_> {
             }
             Input::Resume { scope, reason, token } => self.resume(scope, reason, token),
             Input::Resolve { order, verdict, reason, token } => self.resolve(&order, verdict, reason, token),
+            Input::Refresh { account } => self.fetch(&account),
             Input::Reconcile => {
                 let accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
                 accounts.iter().for_each(|account| self.fetch(account));
@@ -471,8 +489,22 @@ impl Step<'_> {
         match timer {
             Timer::Retry(leg) => self.ask_ready(leg),
             Timer::Deadline(order) => self.deadline(&order),
-            Timer::Probe(order) => self.probe(&order),
-            Timer::Snapshot(account) => self.fetch(&account),
+            Timer::Probe(order) => {
+                // A later question was agreed on meanwhile.
+                let early = self.live.probing.get(&order).and_then(|probing| probing.ask_at).is_some_and(|at| at > self.now.wall);
+                if !early {
+                    self.probe(&order);
+                }
+            }
+            Timer::Snapshot(account) => {
+                let due = self.live.accounts.get(&account).and_then(|live| live.due_at).is_some_and(|at| at <= self.now.monotonic);
+                if due {
+                    self.fetch(&account);
+                }
+            }
+            Timer::ProbeOverdue(order, asked) => self.probe_overdue(&order, asked),
+            Timer::SnapshotOverdue(account, fetches) => self.snapshot_overdue(&account, fetches),
+            Timer::Expire(leg) => self.expire(leg),
         }
     }
 
@@ -505,6 +537,12 @@ impl Step<'_> {
 
     pub(super) fn wake_after(&mut self, after: Duration, timer: Timer) {
         self.effect(Effect::Wake { after, timer });
+    }
+
+    /// A call that should have answered long ago, as a failure.
+    pub(super) fn overdue(&self) -> Failure {
+        let allowed = self.setup.timing.leg_deadline;
+        Failure { kind: ErrorKind::Timeout, effect: Happened::Unknown, code: None, message: format!("no answer within {allowed:?}") }
     }
 
     /// The pause after so many failures in a row.
