@@ -49,7 +49,7 @@ pub struct Config {
     pub deployments: Vec<DeploymentConfig>,
     /// Limits over everything, and currency rates.
     pub risk: RiskConfig,
-    /// How long things may take.
+    /// How long things may take, and how far from the market a close may fill.
     #[serde(serialize_with = "timing")]
     pub timing: Timing,
     /// What is odd but not wrong, in words.
@@ -148,6 +148,9 @@ pub struct PaperConfig {
     pub prices: PricesConfig,
     /// What the account is funded with when the exchange first sees it, in the settlement currency.
     pub balance: Notional,
+    /// How long requests and answers travel, each way, if not as the preset says. The same for all accounts at a venue.
+    #[serde(serialize_with = "maybe_length")]
+    pub latency: Option<Duration>,
     /// What goes wrong on purpose. The same for all accounts at a venue.
     pub faults: FaultsConfig,
     /// Whether the same bytes may be sent twice, if not as the preset says.
@@ -156,20 +159,41 @@ pub struct PaperConfig {
     pub absence: Option<Absence>,
 }
 
-/// What goes wrong on purpose: how often, as a share of the orders.
+/// What goes wrong on purpose: how often, in a thousand requests to which it can happen, and how far it goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct FaultsConfig {
-    /// Decides which orders are hit; the same seed hits the same ones.
+    /// Decides which requests are hit; the same seed and the same requests give the same faults.
     pub seed: u64,
-    /// The connection breaks before the order arrives.
-    pub cut_before: Fraction,
-    /// The connection breaks after the order arrived: the answer is lost.
-    pub cut_after: Fraction,
-    /// The venue refuses the order because there are too many.
-    pub rate_limited: Fraction,
-    /// How long every answer takes.
-    #[serde(serialize_with = "length")]
-    pub latency: Duration,
+    /// The request is refused without being looked at.
+    pub refuse: u16,
+    /// It is done, and answered late.
+    pub delay: u16,
+    /// The connection breaks before it is done.
+    pub cut_before: u16,
+    /// The connection breaks after it is done: the answer is lost.
+    pub cut_after: u16,
+    /// The connection breaks; the order is taken later all the same.
+    pub late_commit: u16,
+    /// Asking for an order says that there is none.
+    pub false_not_found: u16,
+    /// A report with trades comes twice.
+    pub duplicate_fill: u16,
+    /// The answer says nothing of the trades; the stream tells of them late.
+    pub late_fill: u16,
+    /// No answer ever comes, and what the stream would tell for a while is lost.
+    pub silence: u16,
+    /// The longest delay of an answer, if not the usual.
+    #[serde(serialize_with = "maybe_length")]
+    pub delay_max: Option<Duration>,
+    /// The latest that an order is taken after its connection broke, if not the usual.
+    #[serde(serialize_with = "maybe_length")]
+    pub late_commit_max: Option<Duration>,
+    /// The latest that the stream tells of a trade that the answer did not, if not the usual.
+    #[serde(serialize_with = "maybe_length")]
+    pub late_fill_max: Option<Duration>,
+    /// How long the stream is silent, if not the usual.
+    #[serde(serialize_with = "maybe_length")]
+    pub silence_for: Option<Duration>,
 }
 
 /// Who emits signals.
@@ -271,21 +295,12 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every mistake.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
         if std::fs::metadata(path).map_err(unreadable)?.len() > LONGEST {
-            return Err(unreadable(std::io::Error::other(
-                "it is larger than a megabyte",
-            )));
+            return Err(unreadable(std::io::Error::other("it is larger than a megabyte")));
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        Self::from_toml(
-            &text,
-            &path.display().to_string(),
-            path.parent().unwrap_or(Path::new("")),
-        )
+        Self::from_toml(&text, &path.display().to_string(), path.parent().unwrap_or(Path::new("")))
     }
 
     /// Reads TOML; `origin` stands in errors, relative paths start at `base`.
@@ -299,10 +314,7 @@ impl Config {
             column: syntax.column,
             message: syntax.message,
         })?;
-        read::config(&table, base).map_err(|issues| ConfigError::Invalid {
-            origin: origin.to_owned(),
-            issues,
-        })
+        read::config(&table, base).map_err(|issues| ConfigError::Invalid { origin: origin.to_owned(), issues })
     }
 
     /// Reads the same from a JSON object; relative paths start at `base`.
@@ -316,33 +328,22 @@ impl Config {
             let problem = format!("got {}, but must be an object", node.value.shown());
             return Err(ConfigError::Invalid {
                 origin: origin.to_owned(),
-                issues: vec![Issue {
-                    key: "(whole)".into(),
-                    line: None,
-                    problem,
-                }],
+                issues: vec![Issue { key: "(whole)".into(), line: None, problem }],
             });
         };
-        read::config(table, base).map_err(|issues| ConfigError::Invalid {
-            origin: origin.to_owned(),
-            issues,
-        })
+        read::config(table, base).map_err(|issues| ConfigError::Invalid { origin: origin.to_owned(), issues })
     }
 
     /// The built-in configuration: two paper venues, one agent, one deployment; data in `.omnivenue` under `base`.
     #[must_use]
     pub fn built_in(base: &Path) -> Self {
-        Self::from_toml(TEMPLATE, "the built-in configuration", base)
-            .expect("a test reads the template")
+        Self::from_toml(TEMPLATE, "the built-in configuration", base).expect("a test reads the template")
     }
 
     /// The file of the journal.
     #[must_use]
     pub fn journal_path(&self) -> PathBuf {
-        self.journal
-            .path
-            .clone()
-            .unwrap_or_else(|| self.data_dir.join("journal.db"))
+        self.journal.path.clone().unwrap_or_else(|| self.data_dir.join("journal.db"))
     }
 
     /// The socket through which other processes reach the engine.
@@ -355,23 +356,14 @@ impl Config {
     #[must_use]
     pub fn exchange_path(&self, venue: &VenueId) -> PathBuf {
         // A venue's name may hold `/` and `:`, a file's name may not everywhere.
-        let name: String = venue
-            .as_str()
-            .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() || c == '-' || c == '_' {
-                    c
-                } else {
-                    '+'
-                }
-            })
-            .collect();
+        let name: String =
+            venue.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '+' }).collect();
         self.data_dir.join(format!("exchange-{name}.db"))
     }
 }
 
-fn length<S: Serializer>(length: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format_duration(*length))
+fn maybe_length<S: Serializer>(length: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    length.map(format_duration).serialize(serializer)
 }
 
 fn limits<S: Serializer>(limits: &Limits, serializer: S) -> Result<S::Ok, S::Error> {
@@ -380,11 +372,7 @@ fn limits<S: Serializer>(limits: &Limits, serializer: S) -> Result<S::Ok, S::Err
         ("max_asset_notional", limits.max_asset_notional),
         ("max_notional", limits.max_notional),
     ];
-    serializer.collect_map(
-        given
-            .into_iter()
-            .filter_map(|(key, limit)| Some((key, limit?))),
-    )
+    serializer.collect_map(given.into_iter().filter_map(|(key, limit)| Some((key, limit?))))
 }
 
 fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Error> {
@@ -395,6 +383,7 @@ fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Err
         backoff_min: String,
         backoff_max: String,
         reconcile_every: String,
+        close_slippage: Fraction,
     }
     let shown = Shown {
         leg_deadline: format_duration(timing.leg_deadline),
@@ -402,6 +391,7 @@ fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Err
         backoff_min: format_duration(timing.backoff_min),
         backoff_max: format_duration(timing.backoff_max),
         reconcile_every: format_duration(timing.reconcile_every),
+        close_slippage: timing.close_slippage,
     };
     shown.serialize(serializer)
 }

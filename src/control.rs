@@ -7,11 +7,13 @@
 //! The server lives on its own thread and only holds a handle of the engine: a slow, dead or hostile client delays nobody else.
 
 mod client;
+mod engine;
 mod frame;
 mod protocol;
 mod server;
 
 pub use self::client::Client;
+pub use self::engine::EngineHandler;
 pub use self::protocol::{Failure, Request, WaitFor, codes};
 pub use self::server::{BindError, Handler, Lines, Server};
 

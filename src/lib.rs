@@ -2,5 +2,8 @@
 
 pub mod config;
 
+#[cfg(all(feature = "sqlite", feature = "paper"))]
+pub mod open;
+
 #[cfg(feature = "command")]
 pub mod control;

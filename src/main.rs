@@ -1,3 +1,9 @@
-//! The `omnivenue` command.
+//! The `omnivenue` command: everything the engine does, by hand and in scripts.
 
-fn main() {}
+mod command;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::main()
+}

@@ -18,30 +18,15 @@ impl Lines<'_> {
             return (0, None);
         };
         let named = |node: &Node| matches!(&node.value, Value::Table(item) if item.get("id").is_some_and(|node| node.value == Value::Text(id.to_owned())));
-        items
-            .iter()
-            .rposition(named)
-            .map_or((0, None), |place| (place, items[place].line))
+        items.iter().rposition(named).map_or((0, None), |place| (place, items[place].line))
     }
 }
 
 /// Checks the parts against one another: mistakes, and the configuration with its warnings.
 pub(super) fn together(mut config: Config, table: &BTreeMap<String, Node>) -> (Config, Vec<Issue>) {
-    let mut found = Found {
-        lines: Lines(table),
-        issues: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let mut found = Found { lines: Lines(table), issues: Vec::new(), warnings: Vec::new() };
     // What could not be read has been reported; what refers to it is not reported again.
-    let given = |key: &str| {
-        table.get(key).map_or(0, |node| {
-            if let Value::List(items) = &node.value {
-                items.len()
-            } else {
-                0
-            }
-        })
-    };
+    let given = |key: &str| table.get(key).map_or(0, |node| if let Value::List(items) = &node.value { items.len() } else { 0 });
     let whole = given("account") == config.accounts.len()
         && given("agent") == config.agents.len()
         && given("deployment") == config.deployments.len();
@@ -66,38 +51,20 @@ struct Found<'a> {
 impl Found<'_> {
     fn issue(&mut self, table: &str, id: &str, key: &str, problem: String) {
         let (place, line) = self.lines.of(table, id);
-        self.issues.push(Issue {
-            key: format!("{table}[{place}].{key}"),
-            line,
-            problem,
-        });
+        self.issues.push(Issue { key: format!("{table}[{place}].{key}"), line, problem });
     }
 
     fn ids(&mut self, config: &Config) {
-        self.unique(
-            "account",
-            config.accounts.iter().map(|account| account.id.as_str()),
-        );
+        self.unique("account", config.accounts.iter().map(|account| account.id.as_str()));
         self.unique("agent", config.agents.iter().map(|agent| agent.id.as_str()));
-        self.unique(
-            "deployment",
-            config
-                .deployments
-                .iter()
-                .map(|deployment| deployment.id.as_str()),
-        );
+        self.unique("deployment", config.deployments.iter().map(|deployment| deployment.id.as_str()));
     }
 
     fn unique<'a>(&mut self, table: &str, ids: impl Iterator<Item = &'a str>) {
         let mut seen = BTreeSet::new();
         for id in ids {
             if !seen.insert(id) {
-                self.issue(
-                    table,
-                    id,
-                    "id",
-                    format!("got \"{id}\", which another [[{table}]] has already; ids are unique"),
-                );
+                self.issue(table, id, "id", format!("got \"{id}\", which another [[{table}]] has already; ids are unique"));
             }
         }
     }
@@ -105,11 +72,7 @@ impl Found<'_> {
     fn presence(&mut self, table: &BTreeMap<String, Node>) {
         for key in ["account", "agent", "deployment"] {
             if !table.contains_key(key) {
-                self.issues.push(Issue {
-                    key: key.into(),
-                    line: None,
-                    problem: format!("is missing: give at least one [[{key}]]"),
-                });
+                self.issues.push(Issue { key: key.into(), line: None, problem: format!("is missing: give at least one [[{key}]]") });
             }
         }
     }
@@ -122,57 +85,36 @@ impl Found<'_> {
             if !agents().any(|agent| agent == deployment.agent.as_str()) {
                 let given = &deployment.agent;
                 let hint = did_you_mean(given.as_str(), agents());
-                self.issue(
-                    "deployment",
-                    id,
-                    "agent",
-                    format!("got \"{given}\", but no [[agent]] has that id{hint}"),
-                );
+                self.issue("deployment", id, "agent", format!("got \"{given}\", but no [[agent]] has that id{hint}"));
             }
             let mut seen = BTreeSet::new();
             for (place, share) in deployment.accounts.iter().enumerate() {
                 let (key, given) = (format!("accounts[{place}].account"), &share.account);
                 if !accounts().any(|account| account == given.as_str()) {
                     let hint = did_you_mean(given.as_str(), accounts());
-                    self.issue(
-                        "deployment",
-                        id,
-                        &key,
-                        format!("got \"{given}\", but no [[account]] has that id{hint}"),
-                    );
+                    self.issue("deployment", id, &key, format!("got \"{given}\", but no [[account]] has that id{hint}"));
                 } else if !seen.insert(given) {
-                    self.issue(
-                        "deployment",
-                        id,
-                        &key,
-                        format!("got \"{given}\" a second time; name each account once"),
-                    );
+                    self.issue("deployment", id, &key, format!("got \"{given}\" a second time; name each account once"));
                 }
             }
         }
         for agent in agents() {
-            if !config
-                .deployments
-                .iter()
-                .any(|deployment| deployment.agent.as_str() == agent)
-            {
-                self.issue("agent", agent, "id", format!("no [[deployment]] carries out the signals of \"{agent}\": add one, or remove the agent"));
+            if !config.deployments.iter().any(|deployment| deployment.agent.as_str() == agent) {
+                self.issue(
+                    "agent",
+                    agent,
+                    "id",
+                    format!("no [[deployment]] carries out the signals of \"{agent}\": add one, or remove the agent"),
+                );
             }
         }
     }
 
     fn allocations(&mut self, config: &Config) {
         for account in &config.accounts {
-            let shares = || {
-                config
-                    .deployments
-                    .iter()
-                    .flat_map(|deployment| &deployment.accounts)
-                    .filter(|share| share.account == account.id)
-            };
-            let total = shares()
-                .filter_map(|share| share.allocation)
-                .try_fold(Notional::ZERO, Notional::plus);
+            let shares =
+                || config.deployments.iter().flat_map(|deployment| &deployment.accounts).filter(|share| share.account == account.id);
+            let total = shares().filter_map(|share| share.allocation).try_fold(Notional::ZERO, Notional::plus);
             let balance = account.paper.balance;
             match total {
                 Ok(total) if total <= balance => {}
@@ -183,21 +125,16 @@ impl Found<'_> {
                     );
                     self.issue("account", account.id.as_str(), "paper.balance", problem);
                 }
-                Err(error) => self.issue(
-                    "account",
-                    account.id.as_str(),
-                    "paper.balance",
-                    error.to_string(),
-                ),
+                Err(error) => self.issue("account", account.id.as_str(), "paper.balance", error.to_string()),
             }
             if shares().count() > 1 && shares().any(|share| share.allocation.is_none()) {
-                self.warnings.push(format!("account \"{}\" serves several deployments, and one without an allocation may use all of it", account.id));
-            }
-            if shares().next().is_none() {
                 self.warnings.push(format!(
-                    "account \"{}\" is in no deployment, so nothing is traded on it",
+                    "account \"{}\" serves several deployments, and one without an allocation may use all of it",
                     account.id
                 ));
+            }
+            if shares().next().is_none() {
+                self.warnings.push(format!("account \"{}\" is in no deployment, so nothing is traded on it", account.id));
             }
         }
     }
@@ -211,6 +148,7 @@ impl Found<'_> {
             let differs = [
                 ("preset", ours.preset != theirs.preset),
                 ("prices", ours.prices != theirs.prices),
+                ("latency", ours.latency != theirs.latency),
                 ("faults", ours.faults != theirs.faults),
                 ("resend", ours.resend != theirs.resend),
                 ("absence", ours.absence != theirs.absence),
@@ -220,42 +158,24 @@ impl Found<'_> {
                     "differs from that of account \"{}\", but both are at venue \"{}\" and share its exchange",
                     other.id, account.venue
                 );
-                self.issue(
-                    "account",
-                    account.id.as_str(),
-                    &format!("paper.{key}"),
-                    problem,
-                );
+                self.issue("account", account.id.as_str(), &format!("paper.{key}"), problem);
             }
         }
     }
 
     fn oddities(&mut self, config: &Config) {
         for account in &config.accounts {
-            let unused = [
-                ("urls", account.urls.is_empty()),
-                ("credentials", account.credentials.is_empty()),
-            ];
+            let unused = [("urls", account.urls.is_empty()), ("credentials", account.credentials.is_empty())];
             for (key, _) in unused.into_iter().filter(|(_, empty)| !*empty) {
-                self.warnings.push(format!(
-                    "account \"{}\" is paper, so its {key} are not used",
-                    account.id
-                ));
+                self.warnings.push(format!("account \"{}\" is paper, so its {key} are not used", account.id));
             }
         }
-        let limits = config.deployments.iter().map(|deployment| {
-            (
-                format!("deployment \"{}\"", deployment.id),
-                &deployment.limits,
-            )
-        });
+        let limits = config.deployments.iter().map(|deployment| (format!("deployment \"{}\"", deployment.id), &deployment.limits));
         for (what, limits) in limits.chain([("[risk]".to_owned(), &config.risk.limits)]) {
             if let (Some(order), Some(total)) = (limits.max_order_notional, limits.max_notional)
                 && order > total
             {
-                self.warnings.push(format!(
-                    "{what} admits orders of {order}, but no more than {total} altogether"
-                ));
+                self.warnings.push(format!("{what} admits orders of {order}, but no more than {total} altogether"));
             }
             if limits.max_notional.is_none() {
                 self.warnings.push(format!("{what} has no max_notional"));

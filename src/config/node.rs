@@ -52,16 +52,8 @@ impl Value {
     /// The value as it can be shown back: short, one line.
     pub(crate) fn shown(&self) -> String {
         match self {
-            Self::Text(text) => format!(
-                "\"{}\"",
-                text.chars()
-                    .take(48)
-                    .flat_map(char::escape_debug)
-                    .collect::<String>()
-            ),
-            Self::Whole(text) | Self::Float(text) | Self::Moment(text) => {
-                text.chars().take(48).collect()
-            }
+            Self::Text(text) => format!("\"{}\"", text.chars().take(48).flat_map(char::escape_debug).collect::<String>()),
+            Self::Whole(text) | Self::Float(text) | Self::Moment(text) => text.chars().take(48).collect(),
             Self::Flag(flag) => flag.to_string(),
             Self::Null | Self::List(_) | Self::Table(_) => self.kind().to_owned(),
         }
@@ -75,10 +67,7 @@ impl Lines<'_> {
     fn place(&self, offset: usize) -> (usize, usize) {
         let before = self.0.get(..offset.min(self.0.len())).unwrap_or(self.0);
         let start = before.rfind('\n').map_or(0, |end| end + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[start..].chars().count() + 1,
-        )
+        (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
     }
 
     fn table(&self, table: &DeTable<'_>) -> BTreeMap<String, Node> {
@@ -86,13 +75,7 @@ impl Lines<'_> {
             .iter()
             .map(|(key, value)| {
                 let line = self.place(key.span().start).0;
-                (
-                    key.get_ref().to_string(),
-                    Node {
-                        line: Some(line),
-                        value: self.value(value.get_ref()),
-                    },
-                )
+                (key.get_ref().to_string(), Node { line: Some(line), value: self.value(value.get_ref()) })
             })
             .collect()
     }
@@ -100,21 +83,13 @@ impl Lines<'_> {
     fn value(&self, value: &DeValue<'_>) -> Value {
         match value {
             DeValue::String(text) => Value::Text(text.to_string()),
-            DeValue::Integer(number) if number.radix() == 10 => {
-                Value::Whole(number.as_str().to_owned())
-            }
+            DeValue::Integer(number) if number.radix() == 10 => Value::Whole(number.as_str().to_owned()),
             DeValue::Integer(number) => Value::Whole(number.to_string()),
             DeValue::Float(number) => Value::Float(number.as_str().to_owned()),
             DeValue::Boolean(flag) => Value::Flag(*flag),
             DeValue::Datetime(moment) => Value::Moment(moment.to_string()),
             DeValue::Array(items) => Value::List(
-                items
-                    .iter()
-                    .map(|item| Node {
-                        line: Some(self.place(item.span().start).0),
-                        value: self.value(item.get_ref()),
-                    })
-                    .collect(),
+                items.iter().map(|item| Node { line: Some(self.place(item.span().start).0), value: self.value(item.get_ref()) }).collect(),
             ),
             DeValue::Table(table) => Value::Table(self.table(table)),
         }
@@ -128,11 +103,7 @@ pub(crate) fn from_toml(text: &str) -> Result<BTreeMap<String, Node>, Syntax> {
         Ok(table) => Ok(lines.table(table.get_ref())),
         Err(error) => {
             let (line, column) = lines.place(error.span().map_or(0, |span| span.start));
-            Err(Syntax {
-                line,
-                column,
-                message: error.message().to_owned(),
-            })
+            Err(Syntax { line, column, message: error.message().to_owned() })
         }
     }
 }
@@ -142,18 +113,11 @@ impl From<&serde_json::Value> for Node {
         let value = match json {
             serde_json::Value::Null => Value::Null,
             serde_json::Value::Bool(flag) => Value::Flag(*flag),
-            serde_json::Value::Number(number) if number.is_f64() => {
-                Value::Float(number.to_string())
-            }
+            serde_json::Value::Number(number) if number.is_f64() => Value::Float(number.to_string()),
             serde_json::Value::Number(number) => Value::Whole(number.to_string()),
             serde_json::Value::String(text) => Value::Text(text.clone()),
             serde_json::Value::Array(items) => Value::List(items.iter().map(Self::from).collect()),
-            serde_json::Value::Object(fields) => Value::Table(
-                fields
-                    .iter()
-                    .map(|(key, value)| (key.clone(), Self::from(value)))
-                    .collect(),
-            ),
+            serde_json::Value::Object(fields) => Value::Table(fields.iter().map(|(key, value)| (key.clone(), Self::from(value))).collect()),
         };
         Self { line: None, value }
     }
@@ -165,29 +129,11 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_spelling_and_values_their_line() {
-        let table =
-            from_toml("a = 0.10000000000000000000001\n\n[b]\nc = 5000\n[[d]]\ne = { f = \"x\" }\n")
-                .unwrap();
-        assert_eq!(
-            table["a"],
-            Node {
-                line: Some(1),
-                value: Value::Float("0.10000000000000000000001".into())
-            }
-        );
-        let Value::Table(b) = &table["b"].value else {
-            panic!("a table")
-        };
-        assert_eq!(
-            b["c"],
-            Node {
-                line: Some(4),
-                value: Value::Whole("5000".into())
-            }
-        );
-        let Value::List(d) = &table["d"].value else {
-            panic!("a list")
-        };
+        let table = from_toml("a = 0.10000000000000000000001\n\n[b]\nc = 5000\n[[d]]\ne = { f = \"x\" }\n").unwrap();
+        assert_eq!(table["a"], Node { line: Some(1), value: Value::Float("0.10000000000000000000001".into()) });
+        let Value::Table(b) = &table["b"].value else { panic!("a table") };
+        assert_eq!(b["c"], Node { line: Some(4), value: Value::Whole("5000".into()) });
+        let Value::List(d) = &table["d"].value else { panic!("a list") };
         assert_eq!(d[0].line, Some(5));
     }
 

@@ -7,15 +7,15 @@ use std::time::Duration;
 use omnivenue_core::executor::{Limits, Timing};
 use omnivenue_core::model::ids::{Asset, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
-use omnivenue_core::model::number::{Factor, Notional};
+use omnivenue_core::model::number::{Factor, Fraction, Notional};
 use omnivenue_core::model::time::parse_duration;
 use omnivenue_core::venue::{Absence, Resend};
 
 use super::node::Node;
 use super::section::{Issue, Issues, Section};
 use super::{
-    AccountConfig, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, JournalConfig,
-    PaperConfig, Preset, PricesConfig, RiskConfig, SecretRef, ShareConfig, check,
+    AccountConfig, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, JournalConfig, PaperConfig, Preset, PricesConfig,
+    RiskConfig, SecretRef, ShareConfig, check,
 };
 
 /// What a paper account holds when nothing is said.
@@ -26,45 +26,27 @@ pub(super) fn config(table: &BTreeMap<String, Node>, base: &Path) -> Result<Conf
     let issues = Issues::default();
     let root = Section::new("", None, table, &issues);
     let data_dir = base.join(root.text("data_dir", "a path").unwrap_or(".omnivenue"));
-    let journal = root.section("journal").map_or(
-        JournalConfig {
-            path: None,
-            chain_key: None,
-            namespace: None,
-        },
-        |section| journal(&section, base),
-    );
-    let (accounts, agents, deployments) = (
-        root.sections("account", ACCOUNT),
-        root.sections("agent", AGENT),
-        root.sections("deployment", DEPLOYMENT),
-    );
+    let journal =
+        root.section("journal").map_or(JournalConfig { path: None, chain_key: None, namespace: None }, |section| journal(&section, base));
+    let (accounts, agents, deployments) =
+        (root.sections("account", ACCOUNT), root.sections("agent", AGENT), root.sections("deployment", DEPLOYMENT));
+    let (risk, close_slippage) = risk(root.section("risk").as_ref());
+    let timing = root.section("timing").map_or_else(Timing::default, |section| timing(&section));
     let config = Config {
         data_dir,
         journal,
-        accounts: accounts
-            .iter()
-            .filter_map(|section| account(section, base))
-            .collect(),
+        accounts: accounts.iter().filter_map(|section| account(section, base)).collect(),
         agents: agents.iter().filter_map(agent).collect(),
         deployments: deployments.iter().filter_map(deployment).collect(),
-        risk: risk(root.section("risk").as_ref()),
-        timing: root
-            .section("timing")
-            .map_or_else(Timing::default, |section| timing(&section)),
+        risk,
+        timing: Timing { close_slippage: close_slippage.unwrap_or(timing.close_slippage), ..timing },
         warnings: Vec::new(),
     };
     root.finish();
     let (config, wrong) = check::together(config, table);
-    wrong
-        .into_iter()
-        .for_each(|issue| issues.add(issue.key, issue.line, issue.problem));
+    wrong.into_iter().for_each(|issue| issues.add(issue.key, issue.line, issue.problem));
     let issues = issues.into_vec();
-    if issues.is_empty() {
-        Ok(config)
-    } else {
-        Err(issues)
-    }
+    if issues.is_empty() { Ok(config) } else { Err(issues) }
 }
 
 const ACCOUNT: &str = "a table, written as [[account]]";
@@ -74,49 +56,27 @@ const ID: &str = "a name in quotes, of 1 or more of A-Z a-z 0-9 . _ : / @ -";
 
 fn journal(section: &Section<'_>, base: &Path) -> JournalConfig {
     let path = section.text("path", "a path").map(|path| base.join(path));
-    let chain_key = section
-        .guarded_text("chain_key")
-        .and_then(|text| secret(section, "chain_key", text, base));
-    let namespace = section.text("namespace", "4 of a-z 0-9").map(str::to_owned);
-    if let Some(given) = namespace.as_ref().filter(|text| {
-        text.len() != 4
-            || !text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    }) {
-        section.issue(
-            "namespace",
-            format!("got \"{given}\", but must be 4 of a-z 0-9"),
-        );
+    let chain_key = section.guarded_text("chain_key").and_then(|text| secret(section, "chain_key", text, base));
+    let namespace = section.text("namespace", "6 of a-z 0-9").map(str::to_owned);
+    if let Some(given) =
+        namespace.as_ref().filter(|text| text.len() != 6 || !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+    {
+        section.issue("namespace", format!("got \"{given}\", but must be 6 of a-z 0-9"));
     }
     section.finish();
-    JournalConfig {
-        path,
-        chain_key,
-        namespace,
-    }
+    JournalConfig { path, chain_key, namespace }
 }
 
 fn secret(section: &Section<'_>, key: &str, text: &str, base: &Path) -> Option<SecretRef> {
-    SecretRef::parse(text, base)
-        .map_err(|fits| section.issue(key, format!("{fits} (what was given is not shown)")))
-        .ok()
+    SecretRef::parse(text, base).map_err(|fits| section.issue(key, format!("{fits} (what was given is not shown)"))).ok()
 }
 
 fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
     let id = section.required("id", ID);
     let venue: Option<omnivenue_core::model::ids::VenueId> = section.required("venue", ID);
-    let market = section
-        .choice("market", &[("perp", Market::Perp), ("spot", Market::Spot)])
-        .unwrap_or_default();
-    let environments = [
-        ("paper", Environment::Paper),
-        ("testnet", Environment::Testnet),
-        ("mainnet", Environment::Mainnet),
-    ];
-    let environment = section
-        .choice("environment", &environments)
-        .unwrap_or_default();
+    let market = section.choice("market", &[("perp", Market::Perp), ("spot", Market::Spot)]).unwrap_or_default();
+    let environments = [("paper", Environment::Paper), ("testnet", Environment::Testnet), ("mainnet", Environment::Mainnet)];
+    let environment = section.choice("environment", &environments).unwrap_or_default();
     let armed = section.flag("armed").unwrap_or_default();
     match environment {
         Environment::Mainnet if !armed => section.issue(
@@ -129,113 +89,54 @@ fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
         }
         Environment::Paper => {}
     }
-    let urls = section
-        .entries("urls")
-        .filter_map(|(name, entries)| Some((name.to_owned(), url(&entries, name)?)))
-        .collect();
+    let urls = section.entries("urls").filter_map(|(name, entries)| Some((name.to_owned(), url(&entries, name)?))).collect();
     let credentials = section
         .entries("credentials")
-        .filter_map(|(name, entries)| {
-            Some((
-                name.to_owned(),
-                secret(&entries, name, entries.free_text(name)?, base)?,
-            ))
-        })
+        .filter_map(|(name, entries)| Some((name.to_owned(), secret(&entries, name, entries.free_text(name)?, base)?)))
         .collect();
-    let limits = section
-        .section("limits")
-        .map(|section| limits_table(&section))
-        .unwrap_or_default();
-    let paper = paper(
-        section.section("paper"),
-        section,
-        venue.as_ref().map(AsRef::as_ref),
-        market,
-        base,
-    );
+    let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
+    let paper = paper(section.section("paper"), section, venue.as_ref().map(AsRef::as_ref), market, base);
     section.finish();
-    Some(AccountConfig {
-        id: id?,
-        venue: venue?,
-        market,
-        environment,
-        armed,
-        urls,
-        credentials,
-        limits,
-        paper: paper?,
-    })
+    Some(AccountConfig { id: id?, venue: venue?, market, environment, armed, urls, credentials, limits, paper: paper? })
 }
 
 fn url(entries: &Section<'_>, name: &str) -> Option<String> {
     let text = entries.free_text(name)?;
-    let known = ["https://", "http://", "wss://", "ws://"]
-        .iter()
-        .any(|scheme| text.starts_with(scheme));
+    let known = ["https://", "http://", "wss://", "ws://"].iter().any(|scheme| text.starts_with(scheme));
     if !known || text.contains('@') {
-        entries.issue(
-            name,
-            "must begin with https://, http://, wss:// or ws:// and hold no user or password",
-        );
+        entries.issue(name, "must begin with https://, http://, wss:// or ws:// and hold no user or password");
         return None;
     }
     Some(text.to_owned())
 }
 
-const PRESETS: [(&str, Preset); 3] = [
-    ("hyperliquid", Preset::Hyperliquid),
-    ("ostium", Preset::Ostium),
-    ("spot", Preset::Spot),
-];
+const PRESETS: [(&str, Preset); 3] = [("hyperliquid", Preset::Hyperliquid), ("ostium", Preset::Ostium), ("spot", Preset::Spot)];
 
-fn paper(
-    section: Option<Section<'_>>,
-    account: &Section<'_>,
-    venue: Option<&str>,
-    market: Market,
-    base: &Path,
-) -> Option<PaperConfig> {
-    let given = section
-        .as_ref()
-        .and_then(|section| section.choice("preset", &PRESETS));
-    let by_venue = || {
-        PRESETS
-            .iter()
-            .find(|(name, _)| Some(*name) == venue)
-            .map(|(_, preset)| *preset)
-    };
-    let preset = given
-        .or_else(by_venue)
-        .or((market == Market::Spot).then_some(Preset::Spot));
+fn paper(section: Option<Section<'_>>, account: &Section<'_>, venue: Option<&str>, market: Market, base: &Path) -> Option<PaperConfig> {
+    let given = section.as_ref().and_then(|section| section.choice("preset", &PRESETS));
+    let by_venue = || PRESETS.iter().find(|(name, _)| Some(*name) == venue).map(|(_, preset)| *preset);
+    let preset = given.or_else(by_venue).or((market == Market::Spot).then_some(Preset::Spot));
     let preset = match (preset, &section) {
         (Some(preset), _) => preset,
         // A wrong preset has been reported already.
         (None, Some(section)) if !section.is_sound() => return None,
         _ => {
-            account.issue("paper", "preset is missing: give one of \"hyperliquid\", \"ostium\", \"spot\", which the simulated venue is modelled on");
+            account.issue(
+                "paper",
+                "preset is missing: give one of \"hyperliquid\", \"ostium\", \"spot\", which the simulated venue is modelled on",
+            );
             return None;
         }
     };
     if (preset == Preset::Spot) != (market == Market::Spot) {
-        let fits = if preset == Preset::Spot {
-            "spot"
-        } else {
-            "perp"
-        };
-        account.issue(
-            "market",
-            format!("got \"{market}\", but the paper preset \"{preset}\" trades \"{fits}\""),
-        );
+        let fits = if preset == Preset::Spot { "spot" } else { "perp" };
+        account.issue("market", format!("got \"{market}\", but the paper preset \"{preset}\" trades \"{fits}\""));
     }
     let mut paper = PaperConfig {
         preset,
-        prices: PricesConfig {
-            walk_seed: 1,
-            candles: BTreeMap::new(),
-            speed: 1,
-            fixed: BTreeMap::new(),
-        },
+        prices: PricesConfig { walk_seed: 1, candles: BTreeMap::new(), speed: 1, fixed: BTreeMap::new() },
         balance: BALANCE.parse().expect("a constant number"),
+        latency: None,
         faults: FaultsConfig::default(),
         resend: None,
         absence: None,
@@ -247,17 +148,9 @@ fn paper(
         if let Some(given) = section.section("prices") {
             paper.prices = prices(&given, base);
         }
-        paper.faults = section
-            .section("faults")
-            .map(|section| faults(&section))
-            .unwrap_or_default();
-        paper.resend = section.choice(
-            "resend",
-            &[
-                ("idempotent", Resend::Idempotent),
-                ("after_proof", Resend::AfterProof),
-            ],
-        );
+        paper.latency = duration(&section, "latency", "50ms");
+        paper.faults = section.section("faults").map(|section| faults(&section)).unwrap_or_default();
+        paper.resend = section.choice("resend", &[("idempotent", Resend::Idempotent), ("after_proof", Resend::AfterProof)]);
         paper.absence = absence(&section);
         section.finish();
     }
@@ -265,50 +158,48 @@ fn paper(
 }
 
 fn prices(section: &Section<'_>, base: &Path) -> PricesConfig {
-    let walk_seed = section
-        .count("walk_seed", "a whole number, 0 or more")
-        .unwrap_or(1);
-    let symbol =
-        |entries: &Section<'_>, name: &str| entries.keep(name, name.parse::<VenueSymbol>());
+    let walk_seed = section.count("walk_seed", "a whole number, 0 or more").unwrap_or(1);
+    let symbol = |entries: &Section<'_>, name: &str| entries.keep(name, name.parse::<VenueSymbol>());
     let candles: BTreeMap<_, _> = section
         .entries("candles")
-        .filter_map(|(name, entries)| {
-            Some((symbol(&entries, name)?, base.join(entries.free_text(name)?)))
-        })
+        .filter_map(|(name, entries)| Some((symbol(&entries, name)?, base.join(entries.free_text(name)?))))
         .collect();
-    let fixed: BTreeMap<_, _> = section
-        .entries("fixed")
-        .filter_map(|(name, entries)| Some((symbol(&entries, name)?, entries.free_number(name)?)))
-        .collect();
+    let fixed: BTreeMap<_, _> =
+        section.entries("fixed").filter_map(|(name, entries)| Some((symbol(&entries, name)?, entries.free_number(name)?))).collect();
     let speed = section.count("speed", "a whole number, 1 or more");
     if speed == Some(0) || (speed.is_some() && candles.is_empty()) {
         section.issue("speed", "must be 1 or more, and holds only with candles");
     }
     if let Some(both) = candles.keys().find(|symbol| fixed.contains_key(*symbol)) {
-        section.issue(
-            "fixed",
-            format!("names {both}, which candles names too; give one"),
-        );
+        section.issue("fixed", format!("names {both}, which candles names too; give one"));
     }
     section.finish();
-    PricesConfig {
-        walk_seed,
-        candles,
-        speed: speed.unwrap_or(1),
-        fixed,
-    }
+    PricesConfig { walk_seed, candles, speed: speed.unwrap_or(1), fixed }
 }
 
 fn faults(section: &Section<'_>) -> FaultsConfig {
-    let share = |key| section.number(key, "0.05").unwrap_or_default();
+    let per_mille = |key| {
+        let count = section.count(key, "a whole number of 0 to 1000, in a thousand requests").unwrap_or_default();
+        if count > 1000 {
+            section.issue(key, format!("got {count}, but must be 0 to 1000: in a thousand requests"));
+        }
+        count
+    };
     let faults = FaultsConfig {
-        seed: section
-            .count("seed", "a whole number, 0 or more")
-            .unwrap_or_default(),
-        cut_before: share("cut_before"),
-        cut_after: share("cut_after"),
-        rate_limited: share("rate_limited"),
-        latency: duration(section, "latency", "50ms").unwrap_or_default(),
+        seed: section.count("seed", "a whole number, 0 or more").unwrap_or_default(),
+        refuse: per_mille("refuse"),
+        delay: per_mille("delay"),
+        cut_before: per_mille("cut_before"),
+        cut_after: per_mille("cut_after"),
+        late_commit: per_mille("late_commit"),
+        false_not_found: per_mille("false_not_found"),
+        duplicate_fill: per_mille("duplicate_fill"),
+        late_fill: per_mille("late_fill"),
+        silence: per_mille("silence"),
+        delay_max: duration(section, "delay_max", "2s"),
+        late_commit_max: duration(section, "late_commit_max", "3s"),
+        late_fill_max: duration(section, "late_fill_max", "1s"),
+        silence_for: duration(section, "silence_for", "5s"),
     };
     section.finish();
     faults
@@ -316,29 +207,16 @@ fn faults(section: &Section<'_>) -> FaultsConfig {
 
 /// `absence = "burn" | "never" | "window"`, the last with `absence_window` and `absence_margin`.
 fn absence(section: &Section<'_>) -> Option<Absence> {
-    let kind = section.choice(
-        "absence",
-        &[("burn", "burn"), ("window", "window"), ("never", "never")],
-    );
-    let (length, margin) = (
-        duration(section, "absence_window", "5s"),
-        duration(section, "absence_margin", "1s"),
-    );
+    let kind = section.choice("absence", &[("burn", "burn"), ("window", "window"), ("never", "never")]);
+    let (length, margin) = (duration(section, "absence_window", "5s"), duration(section, "absence_margin", "1s"));
     match kind {
         Some("burn") => Some(Absence::Burn),
         Some("never") => Some(Absence::Never),
-        Some("window") => Some(Absence::Window {
-            length: length.unwrap_or(Duration::from_secs(5)),
-            margin: margin.unwrap_or(Duration::from_secs(1)),
-        }),
+        Some("window") => {
+            Some(Absence::Window { length: length.unwrap_or(Duration::from_secs(5)), margin: margin.unwrap_or(Duration::from_secs(1)) })
+        }
         _ => {
-            for key in [
-                length.map(|_| "absence_window"),
-                margin.map(|_| "absence_margin"),
-            ]
-            .into_iter()
-            .flatten()
-            {
+            for key in [length.map(|_| "absence_window"), margin.map(|_| "absence_margin")].into_iter().flatten() {
                 section.issue(key, "holds only with absence = \"window\"");
             }
             None
@@ -348,54 +226,30 @@ fn absence(section: &Section<'_>) -> Option<Absence> {
 
 fn agent(section: &Section<'_>) -> Option<AgentConfig> {
     let id = section.required("id", ID);
-    let allowed_assets = section
-        .texts::<Asset>(
-            "allowed_assets",
-            "names in quotes, such as [\"HYPE\", \"BTC\"]",
-        )
-        .map(|assets| assets.into_iter().collect());
+    let allowed_assets =
+        section.texts::<Asset>("allowed_assets", "names in quotes, such as [\"HYPE\", \"BTC\"]").map(|assets| assets.into_iter().collect());
     section.finish();
-    Some(AgentConfig {
-        id: id?,
-        allowed_assets,
-    })
+    Some(AgentConfig { id: id?, allowed_assets })
 }
 
 fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
     let id = section.required("id", ID);
     let agent = section.required("agent", "the id of an [[agent]]");
-    let shares = section.sections(
-        "accounts",
-        "tables, such as [{ account = \"ID\", allocation = \"5000\" }]",
-    );
+    let shares = section.sections("accounts", "tables, such as [{ account = \"ID\", allocation = \"5000\" }]");
     if shares.is_empty() && section.is_sound() {
-        section.issue(
-            "accounts",
-            "is empty: give at least one, such as [{ account = \"ID\" }]",
-        );
+        section.issue("accounts", "is empty: give at least one, such as [{ account = \"ID\" }]");
     }
     let accounts = shares.iter().filter_map(share).collect();
-    let limits = section
-        .section("limits")
-        .map(|section| limits_table(&section))
-        .unwrap_or_default();
+    let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
     section.finish();
-    Some(DeploymentConfig {
-        id: id?,
-        agent: agent?,
-        accounts,
-        limits,
-    })
+    Some(DeploymentConfig { id: id?, agent: agent?, accounts, limits })
 }
 
 fn share(section: &Section<'_>) -> Option<ShareConfig> {
     let account = section.required("account", "the id of an [[account]]");
     let allocation = section.number("allocation", "5000");
     section.finish();
-    Some(ShareConfig {
-        account: account?,
-        allocation,
-    })
+    Some(ShareConfig { account: account?, allocation })
 }
 
 fn limits_table(section: &Section<'_>) -> Limits {
@@ -413,35 +267,27 @@ fn limits(section: &Section<'_>) -> Limits {
     }
 }
 
-fn risk(section: Option<&Section<'_>>) -> RiskConfig {
-    let dollar = || ("USDC".parse().expect("a constant name"), Factor::ONE);
+/// The section, and how far from the market a close may fill.
+fn risk(section: Option<&Section<'_>>) -> (RiskConfig, Option<Fraction>) {
+    let dollar = || BTreeMap::from([("USDC".parse().expect("a constant name"), Factor::ONE)]);
     let Some(section) = section else {
-        return RiskConfig {
-            limits: Limits::default(),
-            rates: BTreeMap::from([dollar()]),
-        };
+        return (RiskConfig { limits: Limits::default(), rates: dollar() }, None);
     };
     let limits = limits(section);
-    let mut rates: BTreeMap<Asset, Factor> = section
-        .entries("rates")
-        .filter_map(|(name, entries)| {
-            let asset = entries.keep(name, name.parse::<Asset>());
-            let rate = entries.free_number(name);
-            Some((asset?, rate?))
-        })
-        .collect();
-    if rates.is_empty() {
-        rates.extend([dollar()]);
-    }
+    let close_slippage = section.number("close_slippage", "0.05");
+    let rate = |(name, entries): (&str, Section<'_>)| {
+        let asset = entries.keep(name, name.parse::<Asset>());
+        let rate = entries.free_number(name);
+        Some((asset?, rate?))
+    };
+    let rates: BTreeMap<Asset, Factor> = section.entries("rates").filter_map(rate).collect();
+    let rates = if rates.is_empty() { dollar() } else { rates };
     section.finish();
-    RiskConfig { limits, rates }
+    (RiskConfig { limits, rates }, close_slippage)
 }
 
 fn duration(section: &Section<'_>, key: &'static str, example: &str) -> Option<Duration> {
-    let text = section.text(
-        key,
-        &format!("a length of time in quotes, such as \"{example}\""),
-    )?;
+    let text = section.text(key, &format!("a length of time in quotes, such as \"{example}\""))?;
     section.keep(key, parse_duration(text))
 }
 
@@ -450,27 +296,20 @@ fn timing(section: &Section<'_>) -> Timing {
     let positive = |key, example, default: Duration| {
         let length = duration(section, key, example).unwrap_or(default);
         if length.is_zero() {
-            section.issue(
-                key,
-                format!("got 0, but must be longer, such as \"{example}\""),
-            );
+            section.issue(key, format!("got 0, but must be longer, such as \"{example}\""));
         }
         length
     };
     let timing = Timing {
         leg_deadline: positive("leg_deadline", "5s", defaults.leg_deadline),
-        max_attempts: section
-            .count("max_attempts", "a whole number, 1 to 100")
-            .unwrap_or(defaults.max_attempts),
+        max_attempts: section.count("max_attempts", "a whole number, 1 to 100").unwrap_or(defaults.max_attempts),
         backoff_min: positive("backoff_min", "100ms", defaults.backoff_min),
         backoff_max: positive("backoff_max", "30s", defaults.backoff_max),
         reconcile_every: positive("reconcile_every", "30s", defaults.reconcile_every),
+        ..defaults
     };
     if !(1..=100).contains(&timing.max_attempts) {
-        section.issue(
-            "max_attempts",
-            format!("got {}, but must be 1 to 100", timing.max_attempts),
-        );
+        section.issue("max_attempts", format!("got {}, but must be 1 to 100", timing.max_attempts));
     }
     if timing.backoff_min > timing.backoff_max {
         section.issue("backoff_min", "is longer than backoff_max");

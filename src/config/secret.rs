@@ -90,9 +90,7 @@ impl SecretRef {
         if let Some(name) = text.strip_prefix("env:") {
             let fits = !name.is_empty()
                 && !name.starts_with(|c: char| c.is_ascii_digit())
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+                && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
             return if fits {
                 Ok(Self::Env(name.to_owned()))
             } else {
@@ -106,9 +104,7 @@ impl SecretRef {
                 Ok(Self::File(base.join(path)))
             };
         }
-        Err(
-            "plain-text secrets are refused, since configuration files are copied and committed: write \"env:NAME\" or \"file:PATH\"",
-        )
+        Err("plain-text secrets are refused, since configuration files are copied and committed: write \"env:NAME\" or \"file:PATH\"")
     }
 
     /// Fetches the secret.
@@ -117,29 +113,18 @@ impl SecretRef {
     /// [`SecretError`] when there is none.
     pub fn read(&self) -> Result<Secret, SecretError> {
         let text = match self {
-            Self::Env(name) => {
-                std::env::var(name).map_err(|_| SecretError::NotSet { name: name.clone() })?
-            }
+            Self::Env(name) => std::env::var(name).map_err(|_| SecretError::NotSet { name: name.clone() })?,
             Self::File(path) => {
-                let wrong = |source| SecretError::Unreadable {
-                    path: path.clone(),
-                    source,
-                };
+                let wrong = |source| SecretError::Unreadable { path: path.clone(), source };
                 if std::fs::metadata(path).map_err(wrong)?.len() > LONGEST {
-                    return Err(SecretError::Unfit {
-                        origin: self.to_string(),
-                        what: "too long",
-                    });
+                    return Err(SecretError::Unfit { origin: self.to_string(), what: "too long" });
                 }
                 std::fs::read_to_string(path).map_err(wrong)?
             }
         };
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
-            return Err(SecretError::Unfit {
-                origin: self.to_string(),
-                what: "empty",
-            });
+            return Err(SecretError::Unfit { origin: self.to_string(), what: "empty" });
         }
         Ok(Secret::new(text))
     }
@@ -167,11 +152,7 @@ mod tests {
     #[test]
     fn a_secret_never_prints() {
         let secret = Secret::new("hunter2");
-        let shown = format!(
-            "{secret} {secret:?} {:#?} {}",
-            Some(&secret),
-            serde_json::to_string(&secret).unwrap()
-        );
+        let shown = format!("{secret} {secret:?} {:#?} {}", Some(&secret), serde_json::to_string(&secret).unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");
         assert_eq!(secret.expose(), "hunter2");
     }
@@ -179,27 +160,11 @@ mod tests {
     #[test]
     fn a_reference_is_never_the_secret() {
         let base = Path::new("/etc/omnivenue");
-        assert_eq!(
-            SecretRef::parse("env:API_KEY", base).unwrap().to_string(),
-            "env:API_KEY"
-        );
-        assert_eq!(
-            SecretRef::parse("file:key", base).unwrap().to_string(),
-            "file:/etc/omnivenue/key"
-        );
-        for wrong in [
-            "hunter2",
-            "env:",
-            "env:sk-live-hunter2",
-            "env:hunter2",
-            "file:",
-            "",
-        ] {
+        assert_eq!(SecretRef::parse("env:API_KEY", base).unwrap().to_string(), "env:API_KEY");
+        assert_eq!(SecretRef::parse("file:key", base).unwrap().to_string(), "file:/etc/omnivenue/key");
+        for wrong in ["hunter2", "env:", "env:sk-live-hunter2", "env:hunter2", "file:", ""] {
             let error = SecretRef::parse(wrong, base).unwrap_err();
-            assert!(
-                !error.contains("hunter2") && (error.contains("env:") || error.contains("file:")),
-                "{error}"
-            );
+            assert!(!error.contains("hunter2") && (error.contains("env:") || error.contains("file:")), "{error}");
         }
     }
 
@@ -207,28 +172,13 @@ mod tests {
     fn secrets_come_from_files_without_the_line_end() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
-        let read = |name: &str| {
-            SecretRef::parse(&format!("file:{name}"), dir.path())
-                .unwrap()
-                .read()
-        };
+        let read = |name: &str| SecretRef::parse(&format!("file:{name}"), dir.path()).unwrap().read();
         write("key", "hunter2\n");
         write("none", "\n");
         assert_eq!(read("key").unwrap().expose(), "hunter2");
         assert!(read("none").unwrap_err().to_string().contains("empty"));
-        assert!(
-            read("gone")
-                .unwrap_err()
-                .to_string()
-                .contains("cannot be read")
-        );
-        let unset = SecretRef::Env("OMNIVENUE_TEST_NEVER_SET".into())
-            .read()
-            .unwrap_err();
-        assert!(
-            unset
-                .to_string()
-                .contains("OMNIVENUE_TEST_NEVER_SET is not set")
-        );
+        assert!(read("gone").unwrap_err().to_string().contains("cannot be read"));
+        let unset = SecretRef::Env("OMNIVENUE_TEST_NEVER_SET".into()).read().unwrap_err();
+        assert!(unset.to_string().contains("OMNIVENUE_TEST_NEVER_SET is not set"));
     }
 }

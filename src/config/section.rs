@@ -33,17 +33,8 @@ impl fmt::Display for Issue {
 pub(super) struct Issues(RefCell<Vec<Issue>>);
 
 impl Issues {
-    pub(super) fn add(
-        &self,
-        key: impl Into<String>,
-        line: Option<usize>,
-        problem: impl Into<String>,
-    ) {
-        self.0.borrow_mut().push(Issue {
-            key: key.into(),
-            line,
-            problem: problem.into(),
-        });
+    pub(super) fn add(&self, key: impl Into<String>, line: Option<usize>, problem: impl Into<String>) {
+        self.0.borrow_mut().push(Issue { key: key.into(), line, problem: problem.into() });
     }
 
     /// All of them, in the order of their lines.
@@ -55,19 +46,11 @@ impl Issues {
 }
 
 /// The closest of `known` to what was written, if one is close enough to be meant.
-pub(super) fn closest<'a>(
-    written: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn closest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_lowercase();
     known
         .into_iter()
-        .map(|name| {
-            (
-                strsim::damerau_levenshtein(&written, &name.to_lowercase()),
-                name,
-            )
-        })
+        .map(|name| (strsim::damerau_levenshtein(&written, &name.to_lowercase()), name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4 && *distance < name.len())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
@@ -75,9 +58,7 @@ pub(super) fn closest<'a>(
 
 /// `; did you mean …?`, or nothing.
 pub(super) fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    closest(written, known)
-        .map(|name| format!("; did you mean `{name}`?"))
-        .unwrap_or_default()
+    closest(written, known).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 /// A table being read. Every key asked for is known; [`Section::finish`] reports the others.
@@ -91,29 +72,13 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(
-        path: impl Into<String>,
-        line: Option<usize>,
-        table: &'a BTreeMap<String, Node>,
-        issues: &'a Issues,
-    ) -> Self {
-        Self {
-            path: path.into(),
-            line,
-            table,
-            issues,
-            known: RefCell::default(),
-            failed: Cell::new(false),
-        }
+    pub(super) fn new(path: impl Into<String>, line: Option<usize>, table: &'a BTreeMap<String, Node>, issues: &'a Issues) -> Self {
+        Self { path: path.into(), line, table, issues, known: RefCell::default(), failed: Cell::new(false) }
     }
 
     /// The full path of one of its keys.
     pub(super) fn path(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     pub(super) fn line(&self, key: &str) -> Option<usize> {
@@ -156,34 +121,20 @@ impl<'a> Section<'a> {
         match &self.node(key)?.value {
             Value::Text(text) => Some(text),
             other => {
-                self.issue(
-                    key,
-                    format!(
-                        "got {} (not shown), but must be \"env:NAME\" or \"file:PATH\"",
-                        other.kind()
-                    ),
-                );
+                self.issue(key, format!("got {} (not shown), but must be \"env:NAME\" or \"file:PATH\"", other.kind()));
                 None
             }
         }
     }
 
     /// Optional text that reads as a `T`.
-    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(
-        &self,
-        key: &'static str,
-        fits: &str,
-    ) -> Option<T> {
+    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(&self, key: &'static str, fits: &str) -> Option<T> {
         let text = self.text(key, fits)?;
         self.keep(key, text.parse())
     }
 
     /// Required text that reads as a `T`.
-    pub(super) fn required<T: FromStr<Err: fmt::Display>>(
-        &self,
-        key: &'static str,
-        fits: &str,
-    ) -> Option<T> {
+    pub(super) fn required<T: FromStr<Err: fmt::Display>>(&self, key: &'static str, fits: &str) -> Option<T> {
         if !self.table.contains_key(key) {
             self.issue(key, format!("is missing: give {fits}"));
         }
@@ -191,11 +142,7 @@ impl<'a> Section<'a> {
     }
 
     /// Optional exact number, written as text: numbers of TOML and JSON are refused with what to write.
-    pub(super) fn number<T: FromStr<Err: fmt::Display>>(
-        &self,
-        key: &'static str,
-        example: &str,
-    ) -> Option<T> {
+    pub(super) fn number<T: FromStr<Err: fmt::Display>>(&self, key: &'static str, example: &str) -> Option<T> {
         self.exact(key, &self.node(key)?.value, example)
     }
 
@@ -228,29 +175,15 @@ impl<'a> Section<'a> {
     }
 
     /// Optional choice among words.
-    pub(super) fn choice<T: Copy>(
-        &self,
-        key: &'static str,
-        choices: &[(&'static str, T)],
-    ) -> Option<T> {
+    pub(super) fn choice<T: Copy>(&self, key: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
         let words = || choices.iter().map(|(word, _)| *word);
-        let all = words()
-            .map(|word| format!("\"{word}\""))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let all = words().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
         let text = self.text(key, &format!("one of {all}"))?;
-        let chosen = choices
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, value)| *value);
+        let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if chosen.is_none() {
             self.issue(
                 key,
-                format!(
-                    "got {}, but must be one of {all}{}",
-                    Value::Text(text.to_owned()).shown(),
-                    did_you_mean(text, words())
-                ),
+                format!("got {}, but must be one of {all}{}", Value::Text(text.to_owned()).shown(), did_you_mean(text, words())),
             );
         }
         chosen
@@ -260,9 +193,7 @@ impl<'a> Section<'a> {
     pub(super) fn section(&self, key: &'static str) -> Option<Section<'a>> {
         let node = self.node(key)?;
         match &node.value {
-            Value::Table(table) => {
-                Some(Section::new(self.path(key), node.line, table, self.issues))
-            }
+            Value::Table(table) => Some(Section::new(self.path(key), node.line, table, self.issues)),
             other => {
                 self.wrong_kind(key, other, "a table");
                 None
@@ -271,26 +202,20 @@ impl<'a> Section<'a> {
     }
 
     /// Optional table whose keys are free: each with its value.
-    pub(super) fn entries(
-        &self,
-        key: &'static str,
-    ) -> impl Iterator<Item = (&'a str, Section<'a>)> {
-        let entries: Option<(&'a Node, &'a BTreeMap<String, Node>)> =
-            self.node(key).and_then(|node| match &node.value {
-                Value::Table(table) => Some((node, table)),
-                other => {
-                    self.wrong_kind(key, other, "a table");
-                    None
-                }
-            });
+    pub(super) fn entries(&self, key: &'static str) -> impl Iterator<Item = (&'a str, Section<'a>)> {
+        let entries: Option<(&'a Node, &'a BTreeMap<String, Node>)> = self.node(key).and_then(|node| match &node.value {
+            Value::Table(table) => Some((node, table)),
+            other => {
+                self.wrong_kind(key, other, "a table");
+                None
+            }
+        });
         let path = self.path(key);
         let issues = self.issues;
         entries
             .into_iter()
             .flat_map(|(node, table)| table.keys().map(move |name| (name.as_str(), node, table)))
-            .map(move |(name, node, table)| {
-                (name, Section::new(path.clone(), node.line, table, issues))
-            })
+            .map(move |(name, node, table)| (name, Section::new(path.clone(), node.line, table, issues)))
     }
 
     /// The value of a free key of [`Section::entries`], as text or as an exact number.
@@ -313,42 +238,30 @@ impl<'a> Section<'a> {
         self.exact(name, &self.table.get(name)?.value, "1")
     }
 
-    fn exact<T: FromStr<Err: fmt::Display>>(
-        &self,
-        key: &str,
-        value: &Value,
-        example: &str,
-    ) -> Option<T> {
+    fn exact<T: FromStr<Err: fmt::Display>>(&self, key: &str, value: &Value, example: &str) -> Option<T> {
         match value {
             Value::Text(text) => self.keep(key, text.parse()),
             Value::Whole(text) | Value::Float(text) => {
-                self.issue(key, format!("got the number {text}, but exact numbers are written as text so that no digit is lost: write \"{text}\""));
+                self.issue(
+                    key,
+                    format!("got the number {text}, but exact numbers are written as text so that no digit is lost: write \"{text}\""),
+                );
                 None
             }
             other => {
-                self.wrong_kind(
-                    key,
-                    other,
-                    &format!("an exact number written as text, such as \"{example}\""),
-                );
+                self.wrong_kind(key, other, &format!("an exact number written as text, such as \"{example}\""));
                 None
             }
         }
     }
 
     /// Optional list of text.
-    pub(super) fn texts<T: FromStr<Err: fmt::Display>>(
-        &self,
-        key: &'static str,
-        fits: &str,
-    ) -> Option<Vec<T>> {
+    pub(super) fn texts<T: FromStr<Err: fmt::Display>>(&self, key: &'static str, fits: &str) -> Option<Vec<T>> {
         let items = self.list(key, fits)?;
         let mut all = Vec::with_capacity(items.len());
         for (place, item) in items.iter().enumerate() {
             match &item.value {
-                Value::Text(text) => {
-                    all.extend(self.keep_at(key, Some(place), item.line, text.parse()))
-                }
+                Value::Text(text) => all.extend(self.keep_at(key, Some(place), item.line, text.parse())),
                 other => {
                     self.failed.set(true);
                     self.issues.add(
@@ -374,11 +287,7 @@ impl<'a> Section<'a> {
                     Value::Table(table) => Some(Section::new(path, item.line, table, self.issues)),
                     other => {
                         self.failed.set(true);
-                        self.issues.add(
-                            path,
-                            item.line,
-                            format!("got {}, but must be {fits}", other.shown()),
-                        );
+                        self.issues.add(path, item.line, format!("got {}, but must be {fits}", other.shown()));
                         None
                     }
                 }
@@ -401,23 +310,13 @@ impl<'a> Section<'a> {
         self.keep_at(key, None, self.line(key), result)
     }
 
-    fn keep_at<T, E: fmt::Display>(
-        &self,
-        key: &str,
-        place: Option<usize>,
-        line: Option<usize>,
-        result: Result<T, E>,
-    ) -> Option<T> {
+    fn keep_at<T, E: fmt::Display>(&self, key: &str, place: Option<usize>, line: Option<usize>, result: Result<T, E>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
                 self.failed.set(true);
                 let place = place.map(|place| format!("[{place}]")).unwrap_or_default();
-                self.issues.add(
-                    format!("{}{place}", self.path(key)),
-                    line,
-                    error.to_string(),
-                );
+                self.issues.add(format!("{}{place}", self.path(key)), line, error.to_string());
                 None
             }
         }
@@ -429,27 +328,15 @@ impl<'a> Section<'a> {
         for (key, node) in self.table {
             if !known.contains(&key.as_str()) {
                 let hint = did_you_mean(key, known.iter().copied());
-                let hint = if hint.is_empty() {
-                    format!("; the keys are {}", known.join(", "))
-                } else {
-                    hint
-                };
+                let hint = if hint.is_empty() { format!("; the keys are {}", known.join(", ")) } else { hint };
                 self.failed.set(true);
-                self.issues.add(
-                    self.path(key),
-                    node.line,
-                    format!("is not a key of {}{hint}", self.name()),
-                );
+                self.issues.add(self.path(key), node.line, format!("is not a key of {}{hint}", self.name()));
             }
         }
     }
 
     fn name(&self) -> String {
-        if self.path.is_empty() {
-            "the configuration".into()
-        } else {
-            self.path.clone()
-        }
+        if self.path.is_empty() { "the configuration".into() } else { self.path.clone() }
     }
 }
 
@@ -460,9 +347,7 @@ mod tests {
     #[test]
     fn suggestions_are_close_or_absent() {
         let known = ["max_notional", "max_order_notional", "id"];
-        let check = |written: &str, expected: Option<&str>| {
-            assert_eq!(closest(written, known), expected, "{written}")
-        };
+        let check = |written: &str, expected: Option<&str>| assert_eq!(closest(written, known), expected, "{written}");
         check("max_notinal", Some("max_notional"));
         check("MAX_NOTIONAL", Some("max_notional"));
         check("maxnotional", Some("max_notional"));

@@ -12,10 +12,7 @@ fn read(text: &str) -> Result<Config, String> {
 
 /// The line of the template on which a piece of text first stands.
 fn line(text: &str) -> usize {
-    TEMPLATE[..TEMPLATE.find(text).expect(text)]
-        .matches('\n')
-        .count()
-        + 1
+    TEMPLATE[..TEMPLATE.find(text).expect(text)].matches('\n').count() + 1
 }
 
 /// The error holds all these words.
@@ -29,79 +26,27 @@ fn check(result: Result<Config, String>, words: &[&str]) {
 #[test]
 fn the_template_is_the_built_in_configuration() {
     let config = Config::built_in(Path::new("/data"));
-    let accounts: Vec<(&str, &str)> = config
-        .accounts
-        .iter()
-        .map(|account| (account.id.as_str(), account.venue.as_str()))
-        .collect();
-    assert_eq!(
-        accounts,
-        [
-            ("hyperliquid-paper", "hyperliquid"),
-            ("ostium-paper", "ostium")
-        ]
-    );
-    assert_eq!(
-        config
-            .accounts
-            .iter()
-            .map(|account| account.paper.preset)
-            .collect::<Vec<_>>(),
-        [Preset::Hyperliquid, Preset::Ostium]
-    );
+    let accounts: Vec<(&str, &str)> = config.accounts.iter().map(|account| (account.id.as_str(), account.venue.as_str())).collect();
+    assert_eq!(accounts, [("hyperliquid-paper", "hyperliquid"), ("ostium-paper", "ostium")]);
+    assert_eq!(config.accounts.iter().map(|account| account.paper.preset).collect::<Vec<_>>(), [Preset::Hyperliquid, Preset::Ostium]);
     assert!(
-        config
-            .accounts
-            .iter()
-            .all(|account| account.environment == Environment::Paper
-                && account.paper.balance.to_string() == "10000")
+        config.accounts.iter().all(|account| account.environment == Environment::Paper && account.paper.balance.to_string() == "10000")
     );
-    assert_eq!(
-        config.deployments[0]
-            .limits
-            .max_order_notional
-            .unwrap()
-            .to_string(),
-        "5000"
-    );
-    assert_eq!(
-        config.risk.limits.max_notional.unwrap().to_string(),
-        "50000"
-    );
+    assert_eq!(config.deployments[0].limits.max_order_notional.unwrap().to_string(), "5000");
+    assert_eq!(config.risk.limits.max_notional.unwrap().to_string(), "50000");
     assert_eq!(config.timing, Timing::default());
-    assert_eq!(
-        config.journal_path(),
-        Path::new("/data/.omnivenue/journal.db")
-    );
-    assert_eq!(
-        config.control_path(),
-        Path::new("/data/.omnivenue/control.sock")
-    );
+    assert_eq!(config.journal_path(), Path::new("/data/.omnivenue/journal.db"));
+    assert_eq!(config.control_path(), Path::new("/data/.omnivenue/control.sock"));
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
 #[test]
 fn a_misspelt_key_is_named_with_its_path_and_what_was_meant() {
-    let key = format!(
-        "deployment[0].limits.max_asset_notinal (line {})",
-        line("max_asset_notional")
-    );
-    check(
-        with("max_asset_notional", "max_asset_notinal"),
-        &[&key, "did you mean `max_asset_notional`?"],
-    );
-    let key = format!(
-        "timings (line {}): is not a key of the configuration",
-        line("[timing]")
-    );
-    check(
-        with("[timing]", "[timings]"),
-        &[&key, "did you mean `timing`?"],
-    );
-    check(
-        with("[[agent]]\nid", "[[agent]]\nname = \"x\"\nid"),
-        &["agent[0].name", "the keys are id, allowed_assets"],
-    );
+    let key = format!("deployment[0].limits.max_asset_notinal (line {})", line("max_asset_notional"));
+    check(with("max_asset_notional", "max_asset_notinal"), &[&key, "did you mean `max_asset_notional`?"]);
+    let key = format!("timings (line {}): is not a key of the configuration", line("[timing]"));
+    check(with("[timing]", "[timings]"), &[&key, "did you mean `timing`?"]);
+    check(with("[[agent]]\nid", "[[agent]]\nname = \"x\"\nid"), &["agent[0].name", "the keys are id, allowed_assets"]);
 }
 
 #[test]
@@ -109,185 +54,69 @@ fn money_is_text() {
     let order = "max_order_notional = \"5000\"\nmax_asset";
     check(
         with(order, "max_order_notional = 5000.10\nmax_asset"),
-        &[
-            "deployment[0].limits.max_order_notional",
-            "got the number 5000.10",
-            "write \"5000.10\"",
-        ],
+        &["deployment[0].limits.max_order_notional", "got the number 5000.10", "write \"5000.10\""],
     );
-    check(
-        with(order, "max_order_notional = 5000\nmax_asset"),
-        &["write \"5000\""],
-    );
-    check(
-        with(order, "max_order_notional = \"5,000\"\nmax_asset"),
-        &["`5,000` is not a decimal number"],
-    );
-    check(
-        with(order, "max_order_notional = \"-1\"\nmax_asset"),
-        &["notional is -1, but must be 0 or more"],
-    );
+    check(with(order, "max_order_notional = 5000\nmax_asset"), &["write \"5000\""]);
+    check(with(order, "max_order_notional = \"5,000\"\nmax_asset"), &["`5,000` is not a decimal number"]);
+    check(with(order, "max_order_notional = \"-1\"\nmax_asset"), &["notional is -1, but must be 0 or more"]);
     check(
         with(order, "max_order_notional = true\nmax_asset"),
         &["got true, but must be an exact number written as text, such as \"5000\""],
     );
-    check(
-        with("USDC = \"1\"", "USDC = 1.0"),
-        &["risk.rates.USDC", "write \"1.0\""],
-    );
-    check(
-        with("USDC = \"1\"", "USDC = \"0\""),
-        &["risk.rates.USDC", "must be greater than 0"],
-    );
+    check(with("USDC = \"1\"", "USDC = 1.0"), &["risk.rates.USDC", "write \"1.0\""]);
+    check(with("USDC = \"1\"", "USDC = \"0\""), &["risk.rates.USDC", "must be greater than 0"]);
 }
 
 #[test]
 fn a_wrong_value_is_answered_with_what_fits() {
     check(
         with("\"paper\"  ", "\"papr\"  "),
-        &[
-            "account[0].environment",
-            "got \"papr\"",
-            "\"paper\", \"testnet\", \"mainnet\"",
-            "did you mean `paper`?",
-        ],
+        &["account[0].environment", "got \"papr\"", "\"paper\", \"testnet\", \"mainnet\"", "did you mean `paper`?"],
     );
-    check(
-        with("preset = \"ostium\"", "preset = \"ostum\""),
-        &["account[1].paper.preset", "did you mean `ostium`?"],
-    );
-    check(
-        with("market = \"perp\"  ", "market = \"spot\"  "),
-        &["account[0].market", "trades \"perp\""],
-    );
-    check(
-        with("leg_deadline = \"5s\"", "leg_deadline = \"5\""),
-        &["timing.leg_deadline", "`5` is not a length of time"],
-    );
-    check(
-        with("leg_deadline = \"5s\"", "leg_deadline = 5"),
-        &[
-            "timing.leg_deadline",
-            "got 5, but must be a length of time in quotes",
-        ],
-    );
-    check(
-        with("leg_deadline = \"5s\"", "leg_deadline = \"0s\""),
-        &["timing.leg_deadline", "must be longer"],
-    );
-    check(
-        with("max_attempts = 3", "max_attempts = 0"),
-        &["timing.max_attempts", "1 to 100"],
-    );
-    check(
-        with("max_attempts = 3", "max_attempts = -1"),
-        &["timing.max_attempts", "got -1"],
-    );
-    check(
-        with("backoff_min = \"100ms\"", "backoff_min = \"1h\""),
-        &["timing.backoff_min", "longer than backoff_max"],
-    );
-    check(
-        with("venue = \"ostium\"", "venue = \"os tium\""),
-        &["account[1].venue", "`os tium` cannot be a venue id"],
-    );
-    check(
-        with("venue = \"ostium\"\n", ""),
-        &["account[1].venue", "is missing"],
-    );
-    check(
-        with("{ walk_seed = 1 } #", "{ speed = 60 } #"),
-        &["account[0].paper.prices.speed", "only with candles"],
-    );
-    check(
-        with("# allowed_assets = [\"HYPE\"", "allowed_assets = [5"),
-        &["agent[0].allowed_assets[0]", "got 5"],
-    );
-    check(
-        with("accounts = [", "accounts = [ \"x\","),
-        &["deployment[0].accounts[0]", "{ account ="],
-    );
+    check(with("preset = \"ostium\"", "preset = \"ostum\""), &["account[1].paper.preset", "did you mean `ostium`?"]);
+    check(with("market = \"perp\"  ", "market = \"spot\"  "), &["account[0].market", "trades \"perp\""]);
+    check(with("leg_deadline = \"5s\"", "leg_deadline = \"5\""), &["timing.leg_deadline", "`5` is not a length of time"]);
+    check(with("leg_deadline = \"5s\"", "leg_deadline = 5"), &["timing.leg_deadline", "got 5, but must be a length of time in quotes"]);
+    check(with("leg_deadline = \"5s\"", "leg_deadline = \"0s\""), &["timing.leg_deadline", "must be longer"]);
+    check(with("max_attempts = 3", "max_attempts = 0"), &["timing.max_attempts", "1 to 100"]);
+    check(with("max_attempts = 3", "max_attempts = -1"), &["timing.max_attempts", "got -1"]);
+    check(with("backoff_min = \"100ms\"", "backoff_min = \"1h\""), &["timing.backoff_min", "longer than backoff_max"]);
+    check(with("venue = \"ostium\"", "venue = \"os tium\""), &["account[1].venue", "`os tium` cannot be a venue id"]);
+    check(with("venue = \"ostium\"\n", ""), &["account[1].venue", "is missing"]);
+    check(with("{ walk_seed = 1 } #", "{ speed = 60 } #"), &["account[0].paper.prices.speed", "only with candles"]);
+    check(with("# allowed_assets = [\"HYPE\"", "allowed_assets = [5"), &["agent[0].allowed_assets[0]", "got 5"]);
+    check(with("accounts = [", "accounts = [ \"x\","), &["deployment[0].accounts[0]", "{ account ="]);
 }
 
 #[test]
 fn real_money_is_refused() {
     let paper = "environment = \"paper\"  ";
-    check(
-        with(paper, "environment = \"mainnet\"  "),
-        &["account[0].environment", "`armed = true`"],
-    );
-    check(
-        with(paper, "armed = true\nenvironment = \"mainnet\"  "),
-        &[
-            "account[0].environment",
-            "this version trades \"paper\" only",
-        ],
-    );
-    check(
-        with(paper, "environment = \"testnet\"  "),
-        &[
-            "account[0].environment",
-            "got \"testnet\"",
-            "\"paper\" only",
-        ],
-    );
+    check(with(paper, "environment = \"mainnet\"  "), &["account[0].environment", "`armed = true`"]);
+    check(with(paper, "armed = true\nenvironment = \"mainnet\"  "), &["account[0].environment", "this version trades \"paper\" only"]);
+    check(with(paper, "environment = \"testnet\"  "), &["account[0].environment", "got \"testnet\"", "\"paper\" only"]);
 }
 
 #[test]
 fn the_parts_must_agree() {
     check(
         with("agent = \"demo\"", "agent = \"dmeo\""),
-        &[
-            "deployment[0].agent",
-            "no [[agent]] has that id",
-            "did you mean `demo`?",
-            "agent[0].id",
-            "no [[deployment]]",
-        ],
+        &["deployment[0].agent", "no [[agent]] has that id", "did you mean `demo`?", "agent[0].id", "no [[deployment]]"],
     );
     check(
-        with(
-            "{ account = \"ostium-paper\" }",
-            "{ account = \"ostium-papre\" }",
-        ),
-        &[
-            "deployment[0].accounts[1].account",
-            "did you mean `ostium-paper`?",
-        ],
+        with("{ account = \"ostium-paper\" }", "{ account = \"ostium-papre\" }"),
+        &["deployment[0].accounts[1].account", "did you mean `ostium-paper`?"],
     );
     check(
-        with(
-            "{ account = \"ostium-paper\" }",
-            "{ account = \"hyperliquid-paper\" }",
-        ),
+        with("{ account = \"ostium-paper\" }", "{ account = \"hyperliquid-paper\" }"),
         &["deployment[0].accounts[1].account", "a second time"],
     );
+    check(with("id = \"ostium-paper\"", "id = \"hyperliquid-paper\""), &["account[1].id (line", "ids are unique"]);
+    check(with("venue = \"ostium\"", "venue = \"hyperliquid\""), &["account[1].paper.preset", "share its exchange"]);
     check(
-        with("id = \"ostium-paper\"", "id = \"hyperliquid-paper\""),
-        &["account[1].id (line", "ids are unique"],
+        with("{ account = \"ostium-paper\" }", "{ account = \"ostium-paper\", allocation = \"10000.01\" }"),
+        &["account[1].paper.balance", "allocated 10000.01", "balance is 10000"],
     );
-    check(
-        with("venue = \"ostium\"", "venue = \"hyperliquid\""),
-        &["account[1].paper.preset", "share its exchange"],
-    );
-    check(
-        with(
-            "{ account = \"ostium-paper\" }",
-            "{ account = \"ostium-paper\", allocation = \"10000.01\" }",
-        ),
-        &[
-            "account[1].paper.balance",
-            "allocated 10000.01",
-            "balance is 10000",
-        ],
-    );
-    check(
-        read(""),
-        &[
-            "3 errors",
-            "account: is missing: give at least one [[account]]",
-        ],
-    );
+    check(read(""), &["3 errors", "account: is missing: give at least one [[account]]"]);
 }
 
 #[test]
@@ -298,14 +127,8 @@ fn several_mistakes_are_reported_together_in_the_order_of_the_file() {
         .replace("\"50000\"", "50000.0");
     let error = read(&text).unwrap_err();
     assert!(error.starts_with("omnivenue.toml: 3 errors\n"), "{error}");
-    let places: Vec<usize> = [
-        "account[1].markt",
-        "risk.max_notional",
-        "timing.max_attempts",
-    ]
-    .iter()
-    .map(|key| error.find(key).expect(key))
-    .collect();
+    let places: Vec<usize> =
+        ["account[1].markt", "risk.max_notional", "timing.max_attempts"].iter().map(|key| error.find(key).expect(key)).collect();
     assert!(places.is_sorted(), "{error}");
 }
 
@@ -313,13 +136,9 @@ fn several_mistakes_are_reported_together_in_the_order_of_the_file() {
 fn secrets_are_references_and_are_never_shown() {
     let key = "# chain_key = \"env:OMNIVENUE_CHAIN_KEY\"";
     let config = with(key, "chain_key = \"env:OMNIVENUE_CHAIN_KEY\"").unwrap();
-    assert_eq!(
-        config.journal.chain_key,
-        Some(SecretRef::Env("OMNIVENUE_CHAIN_KEY".into()))
-    );
+    assert_eq!(config.journal.chain_key, Some(SecretRef::Env("OMNIVENUE_CHAIN_KEY".into())));
     let id = "id = \"ostium-paper\"";
-    let credentials =
-        |value: &str| with(id, &format!("{id}\ncredentials = {{ api_key = {value} }}"));
+    let credentials = |value: &str| with(id, &format!("{id}\ncredentials = {{ api_key = {value} }}"));
     for mistake in [
         with(key, "chain_key = \"hunter2\""),
         with(key, "chain_key = \"env:hunter2\""),
@@ -329,30 +148,15 @@ fn secrets_are_references_and_are_never_shown() {
         with(id, &format!("{id}\napi_secret = \"hunter2\"")),
         credentials("\"hunter2\""),
         credentials("[\"hunter2\"]"),
-        with(
-            id,
-            &format!("{id}\nurls = {{ rest = \"https://me:hunter2@host\" }}"),
-        ),
+        with(id, &format!("{id}\nurls = {{ rest = \"https://me:hunter2@host\" }}")),
     ] {
         let error = mistake.expect_err("a mistake");
         assert!(!error.contains("hunter2"), "{error}");
     }
-    check(
-        credentials("\"hunter2\""),
-        &[
-            "account[1].credentials.api_key",
-            "plain-text secrets are refused",
-        ],
-    );
-    check(
-        credentials("12345"),
-        &["account[1].credentials.api_key", "got a number (not shown)"],
-    );
+    check(credentials("\"hunter2\""), &["account[1].credentials.api_key", "plain-text secrets are refused"]);
+    check(credentials("12345"), &["account[1].credentials.api_key", "got a number (not shown)"]);
     let config = credentials("\"file:key\"").unwrap();
-    assert_eq!(
-        config.warnings,
-        ["account \"ostium-paper\" is paper, so its credentials are not used"]
-    );
+    assert_eq!(config.warnings, ["account \"ostium-paper\" is paper, so its credentials are not used"]);
     let shown = serde_json::to_string(&config).unwrap();
     assert!(shown.contains("file:/data/key"), "{shown}");
 }
@@ -369,60 +173,28 @@ fn json_reads_the_same() {
     assert_eq!(config.accounts[0].paper.preset, Preset::Ostium);
     let mut wrong = json;
     wrong["risk"]["max_notional"] = serde_json::json!(100.5);
-    let error = Config::from_json(&wrong, Path::new("/data"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("risk.max_notional: got the number 100.5"),
-        "{error}"
-    );
+    let error = Config::from_json(&wrong, Path::new("/data")).unwrap_err().to_string();
+    assert!(error.contains("risk.max_notional: got the number 100.5"), "{error}");
     assert!(Config::from_json(&serde_json::json!([]), Path::new("/data")).is_err());
 }
 
 #[test]
 fn paper_can_be_told_to_differ_from_its_preset() {
-    let config = with("preset = \"ostium\"", "preset = \"ostium\"\nresend = \"after_proof\"\nabsence = \"window\"\nabsence_window = \"2s\"").unwrap();
+    let config =
+        with("preset = \"ostium\"", "preset = \"ostium\"\nresend = \"after_proof\"\nabsence = \"window\"\nabsence_window = \"2s\"")
+            .unwrap();
     assert_eq!(config.accounts[1].paper.resend, Some(Resend::AfterProof));
-    assert_eq!(
-        config.accounts[1].paper.absence,
-        Some(Absence::Window {
-            length: Duration::from_secs(2),
-            margin: Duration::from_secs(1)
-        })
-    );
+    assert_eq!(config.accounts[1].paper.absence, Some(Absence::Window { length: Duration::from_secs(2), margin: Duration::from_secs(1) }));
     check(
-        with(
-            "preset = \"ostium\"",
-            "preset = \"ostium\"\nabsence_window = \"2s\"",
-        ),
-        &[
-            "account[1].paper.absence_window",
-            "only with absence = \"window\"",
-        ],
+        with("preset = \"ostium\"", "preset = \"ostium\"\nabsence_window = \"2s\""),
+        &["account[1].paper.absence_window", "only with absence = \"window\""],
     );
     let prices = "{ candles = { HYPE = \"hype.csv\" }, speed = 60, fixed = { BTC = \"97000\" } } #";
-    let prices = &with("{ walk_seed = 1 } #", prices).unwrap().accounts[0]
-        .paper
-        .prices;
-    assert_eq!(
-        prices.candles[&"HYPE".parse().unwrap()],
-        Path::new("/data/hype.csv")
-    );
-    assert_eq!(
-        (
-            prices.speed,
-            prices.fixed[&"BTC".parse().unwrap()].to_string()
-        ),
-        (60, "97000".to_owned())
-    );
+    let prices = &with("{ walk_seed = 1 } #", prices).unwrap().accounts[0].paper.prices;
+    assert_eq!(prices.candles[&"HYPE".parse().unwrap()], Path::new("/data/hype.csv"));
+    assert_eq!((prices.speed, prices.fixed[&"BTC".parse().unwrap()].to_string()), (60, "97000".to_owned()));
     let both = "{ candles = { HYPE = \"hype.csv\" }, fixed = { HYPE = \"38\" } } #";
-    check(
-        with("{ walk_seed = 1 } #", both),
-        &["account[0].paper.prices.fixed", "names HYPE"],
-    );
+    check(with("{ walk_seed = 1 } #", both), &["account[0].paper.prices.fixed", "names HYPE"]);
     let faults = with("# faults =", "faults =").unwrap();
-    assert_eq!(
-        faults.accounts[0].paper.faults.cut_after.to_string(),
-        "0.05"
-    );
+    assert_eq!(faults.accounts[0].paper.faults.cut_after, 50);
 }

@@ -27,10 +27,7 @@ pub struct Client {
 
 fn unreachable(error: impl std::fmt::Display) -> Failure {
     let hint = "whether the request took effect is not known: the same id again is safe";
-    Failure::new(
-        codes::UNREACHABLE,
-        format!("the engine stopped answering ({error}); {hint}"),
-    )
+    Failure::new(codes::UNREACHABLE, format!("the engine stopped answering ({error}); {hint}"))
 }
 
 impl Client {
@@ -39,34 +36,17 @@ impl Client {
     /// # Errors
     /// When the socket is there but cannot be used.
     pub async fn connect(path: &Path) -> Result<Option<Self>, Failure> {
-        let wrong = |error: io::Error| {
-            Failure::new(
-                codes::UNREACHABLE,
-                format!(
-                    "the control socket {} cannot be used: {error}",
-                    path.display()
-                ),
-            )
-        };
-        let connected = timeout(CONNECT_PATIENCE, UnixStream::connect(path))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let wrong =
+            |error: io::Error| Failure::new(codes::UNREACHABLE, format!("the control socket {} cannot be used: {error}", path.display()));
+        let connected = timeout(CONNECT_PATIENCE, UnixStream::connect(path)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         match connected {
             Ok(stream) => {
                 let (reader, writer) = stream.into_split();
-                Ok(Some(Self {
-                    reader: LineReader::new(reader, ANSWER_MAX),
-                    writer,
-                }))
+                Ok(Some(Self { reader: LineReader::new(reader, ANSWER_MAX), writer }))
             }
             // No file, a file nobody listens on, or a path too long for any engine to listen on.
             Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound
-                        | io::ErrorKind::ConnectionRefused
-                        | io::ErrorKind::InvalidInput
-                ) =>
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidInput) =>
             {
                 Ok(None)
             }
@@ -79,32 +59,29 @@ impl Client {
     /// # Errors
     /// [`Failure`] as the engine tells it, or [`codes::UNREACHABLE`].
     pub async fn ask(&mut self, request: &Request) -> Result<serde_json::Value, Failure> {
-        self.stream(request, |_| ()).await
+        self.stream(request, |_| true).await
     }
 
-    /// Asks for a stream and hands each item over until it ends.
+    /// Asks for a stream and hands each item over until it ends, or until `item` says that it has seen enough; then the connection is of no
+    /// further use.
     ///
     /// # Errors
     /// As [`Client::ask`].
     pub async fn stream(
         &mut self,
         request: &Request,
-        mut item: impl FnMut(serde_json::Value),
+        mut item: impl FnMut(serde_json::Value) -> bool,
     ) -> Result<serde_json::Value, Failure> {
-        let text =
-            serde_json::to_string(request).expect("requests are plain data and always serialize");
-        write_line(&mut self.writer, &text, WRITE_PATIENCE)
-            .await
-            .map_err(unreachable)?;
+        let text = serde_json::to_string(request).expect("requests are plain data and always serialize");
+        write_line(&mut self.writer, &text, WRITE_PATIENCE).await.map_err(unreachable)?;
         loop {
-            let line = self
-                .reader
-                .next()
-                .await
-                .map_err(unreachable)?
-                .ok_or_else(|| unreachable("it closed the connection"))?;
+            let line = self.reader.next().await.map_err(unreachable)?.ok_or_else(|| unreachable("it closed the connection"))?;
             match serde_json::from_str(&line).map_err(unreachable)? {
-                Line::Event(value) => item(value),
+                Line::Event(value) => {
+                    if !item(value) {
+                        return Ok(serde_json::Value::Null);
+                    }
+                }
                 Line::Ok(value) => return Ok(value),
                 Line::Error(failure) => return Err(failure),
             }

@@ -30,11 +30,7 @@ pub(super) enum LineError {
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
     pub(super) fn new(inner: R, longest: usize) -> Self {
-        Self {
-            inner: BufReader::new(inner),
-            partial: Vec::new(),
-            longest,
-        }
+        Self { inner: BufReader::new(inner), partial: Vec::new(), longest }
     }
 
     /// The next line without its end; `None` when the other side has closed between lines.
@@ -42,26 +38,18 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         loop {
             let arrived = self.inner.fill_buf().await?;
             if arrived.is_empty() {
-                return if self.partial.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
-                };
+                return if self.partial.is_empty() { Ok(None) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) };
             }
             let end = arrived.iter().position(|byte| *byte == b'\n');
             let taken = end.unwrap_or(arrived.len());
             if self.partial.len() + taken > self.longest {
-                return Err(LineError::TooLong {
-                    longest: self.longest,
-                });
+                return Err(LineError::TooLong { longest: self.longest });
             }
             self.partial.extend_from_slice(&arrived[..taken]);
             self.inner.consume(taken + usize::from(end.is_some()));
             if end.is_some() {
                 let line = std::mem::take(&mut self.partial);
-                return String::from_utf8(line)
-                    .map(Some)
-                    .map_err(|_| LineError::NotText);
+                return String::from_utf8(line).map(Some).map_err(|_| LineError::NotText);
             }
         }
     }
@@ -79,19 +67,13 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
 }
 
 /// Writes one line, or gives up on a reader that does not read.
-pub(super) async fn write_line<W: AsyncWrite + Unpin>(
-    writer: &mut W,
-    line: &str,
-    patience: Duration,
-) -> io::Result<()> {
+pub(super) async fn write_line<W: AsyncWrite + Unpin>(writer: &mut W, line: &str, patience: Duration) -> io::Result<()> {
     let write = async {
         writer.write_all(line.as_bytes()).await?;
         writer.write_all(b"\n").await?;
         writer.flush().await
     };
-    timeout(patience, write)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(patience, write).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 #[cfg(test)]
@@ -99,11 +81,7 @@ mod tests {
     use super::*;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(future)
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
     }
 
     #[test]
@@ -118,10 +96,7 @@ mod tests {
                 assert_eq!(lines.next().await.unwrap().unwrap(), "one");
                 assert_eq!(lines.next().await.unwrap().unwrap(), "two is longer");
                 assert_eq!(lines.next().await.unwrap().unwrap(), "");
-                assert!(
-                    matches!(lines.next().await, Err(LineError::Io(_))),
-                    "cut in the middle of a line"
-                );
+                assert!(matches!(lines.next().await, Err(LineError::Io(_))), "cut in the middle of a line");
             };
             tokio::join!(writing, reading);
         });
@@ -133,11 +108,7 @@ mod tests {
             let (mut ours, theirs) = tokio::io::duplex(64);
             let mut lines = LineReader::new(theirs, 32);
             ours.write_all(b"ab").await.unwrap();
-            assert!(
-                timeout(Duration::from_millis(5), lines.next())
-                    .await
-                    .is_err()
-            );
+            assert!(timeout(Duration::from_millis(5), lines.next()).await.is_err());
             ours.write_all(b"cd\n").await.unwrap();
             drop(ours);
             assert_eq!(lines.next().await.unwrap().unwrap(), "abcd");
@@ -151,10 +122,7 @@ mod tests {
             let (mut ours, theirs) = tokio::io::duplex(1024);
             ours.write_all(&[b'x'; 100]).await.unwrap();
             let mut lines = LineReader::new(theirs, 32);
-            assert!(matches!(
-                lines.next().await,
-                Err(LineError::TooLong { longest: 32 })
-            ));
+            assert!(matches!(lines.next().await, Err(LineError::TooLong { longest: 32 })));
         });
     }
 
@@ -162,9 +130,7 @@ mod tests {
     fn a_reader_that_does_not_read_is_given_up() {
         block_on(async {
             let (mut ours, _theirs) = tokio::io::duplex(4);
-            let error = write_line(&mut ours, "longer than the pipe", Duration::from_millis(5))
-                .await
-                .unwrap_err();
+            let error = write_line(&mut ours, "longer than the pipe", Duration::from_millis(5)).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         });
     }

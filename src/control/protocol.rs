@@ -1,6 +1,8 @@
 //! What can be asked through the socket, and how failure is told.
 
-use omnivenue_core::journal::{KillScope, Verdict};
+use omnivenue_core::engine::EngineError;
+use omnivenue_core::executor::CommandError;
+use omnivenue_core::journal::{KillScope, StoreError, Verdict};
 use omnivenue_core::model::close::CloseRequest;
 use omnivenue_core::model::ids::{ClientOrderId, SignalId};
 use serde::{Deserialize, Serialize};
@@ -59,11 +61,6 @@ pub enum Request {
         /// How long to wait.
         #[serde(default)]
         wait: WaitFor,
-    },
-    /// Cancels what rests of a signal's orders. Answers with the execution.
-    Cancel {
-        /// The signal.
-        signal: SignalId,
     },
     /// Settles an order whose fate no evidence tells.
     Resolve {
@@ -125,10 +122,35 @@ impl Failure {
     /// A failure with its code.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self {
-            code: code.to_owned(),
-            message: message.into(),
-        }
+        Self { code: code.to_owned(), message: message.into() }
+    }
+}
+
+impl From<&StoreError> for Failure {
+    fn from(error: &StoreError) -> Self {
+        let code = match error {
+            StoreError::InUse { .. } => codes::IN_USE,
+            StoreError::Broken(_) => "journal_broken",
+            StoreError::Unreadable { .. } => "journal_unreadable",
+            StoreError::Incompatible(_) => "journal_incompatible",
+            _ => "journal_io",
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let code = match &error {
+            EngineError::Command(CommandError::Conflict { .. }) => "conflict",
+            EngineError::Command(CommandError::Invalid(_)) => codes::BAD_REQUEST,
+            EngineError::Command(CommandError::JournalUnwritable(_)) => "journal_unwritable",
+            EngineError::Command(CommandError::NotFound(_)) => codes::NOT_FOUND,
+            EngineError::Store(error) => return Self::from(error),
+            EngineError::Closed => codes::UNREACHABLE,
+            _ => codes::FAILED,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
@@ -162,40 +184,15 @@ mod tests {
             assert_eq!(serde_json::from_str::<Request>(&again).unwrap(), expected);
         };
         check(r#"{"verb":"positions"}"#, Request::Positions);
-        check(
-            r#"{"verb":"events","since":7,"follow":true}"#,
-            Request::Events {
-                since: 7,
-                follow: true,
-            },
-        );
+        check(r#"{"verb":"events","since":7,"follow":true}"#, Request::Events { since: 7, follow: true });
         check(
             r#"{"verb":"kill","scope":{"agent":"demo"},"reason":"x"}"#,
-            Request::Kill {
-                scope: KillScope::Agent("demo".parse().unwrap()),
-                reason: "x".into(),
-            },
+            Request::Kill { scope: KillScope::Agent("demo".parse().unwrap()), reason: "x".into() },
         );
-        check(
-            r#"{"verb":"kill","scope":"all","reason":"x"}"#,
-            Request::Kill {
-                scope: KillScope::All,
-                reason: "x".into(),
-            },
-        );
-        let verdict = Verdict::Filled {
-            quantity: "1.5".parse().unwrap(),
-            price: "38.1".parse().unwrap(),
-        };
-        let request = Request::Resolve {
-            order: "abc".parse().unwrap(),
-            verdict,
-            reason: "seen".into(),
-        };
-        check(
-            r#"{"verb":"resolve","order":"abc","verdict":{"filled":{"quantity":"1.5","price":"38.1"}},"reason":"seen"}"#,
-            request,
-        );
+        check(r#"{"verb":"kill","scope":"all","reason":"x"}"#, Request::Kill { scope: KillScope::All, reason: "x".into() });
+        let verdict = Verdict::Filled { quantity: "1.5".parse().unwrap(), price: "38.1".parse().unwrap() };
+        let request = Request::Resolve { order: "abc".parse().unwrap(), verdict, reason: "seen".into() };
+        check(r#"{"verb":"resolve","order":"abc","verdict":{"filled":{"quantity":"1.5","price":"38.1"}},"reason":"seen"}"#, request);
         assert!(serde_json::from_str::<Request>(r#"{"verb":"postions"}"#).is_err());
         assert!(serde_json::from_str::<Request>(r#"{"verb":"events","sicne":7}"#).is_err());
     }
@@ -203,9 +200,6 @@ mod tests {
     #[test]
     fn lines_have_one_key() {
         assert_eq!(Line::Ok(serde_json::Value::Null).text(), r#"{"ok":null}"#);
-        assert_eq!(
-            Line::Error(Failure::new(codes::BUSY, "later")).text(),
-            r#"{"error":{"code":"busy","message":"later"}}"#
-        );
+        assert_eq!(Line::Error(Failure::new(codes::BUSY, "later")).text(), r#"{"error":{"code":"busy","message":"later"}}"#);
     }
 }

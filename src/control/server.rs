@@ -34,10 +34,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 const PATH_MAX: usize = 107;
 
 /// Answers requests. Its futures stay on the server's thread.
-#[allow(
-    async_fn_in_trait,
-    reason = "the server runs its futures on one thread and needs no bound on them"
-)]
+#[allow(async_fn_in_trait, reason = "the server runs its futures on one thread and needs no bound on them")]
 pub trait Handler {
     /// Answers one request. A stream's items go through `lines`; the answer ends it.
     ///
@@ -58,18 +55,12 @@ impl Lines {
     /// # Errors
     /// When the client is gone or does not read: the stream should end.
     pub async fn send(&self, item: serde_json::Value) -> Result<(), Failure> {
-        self.write(&Line::Event(item)).await.map_err(|error| {
-            Failure::new(codes::UNREACHABLE, format!("the client is gone: {error}"))
-        })
+        self.write(&Line::Event(item)).await.map_err(|error| Failure::new(codes::UNREACHABLE, format!("the client is gone: {error}")))
     }
 
     async fn write(&self, line: &Line) -> io::Result<()> {
         // Taken out for the time of the write, so that no borrow is held across an await.
-        let mut writer = self
-            .writer
-            .borrow_mut()
-            .take()
-            .ok_or(io::ErrorKind::BrokenPipe)?;
+        let mut writer = self.writer.borrow_mut().take().ok_or(io::ErrorKind::BrokenPipe)?;
         write_line(&mut writer, &line.text(), WRITE_PATIENCE).await?;
         self.writer.borrow_mut().replace(writer);
         Ok(())
@@ -118,19 +109,13 @@ impl Server {
     /// # Errors
     /// [`BindError`].
     pub fn start<H: Handler + Send + 'static>(path: &Path, handler: H) -> Result<Self, BindError> {
-        let wrong = |source| BindError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let wrong = |source| BindError::Io { path: path.to_owned(), source };
         let (listener, owner, inode) = bind(path)?;
         let (stop, stopped) = watch::channel(false);
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         // The runtime is made and dropped on its own thread: the caller may itself be inside one.
         let serve = move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-            {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(ready.send(Err(error))),
             };
@@ -144,20 +129,9 @@ impl Server {
                 }
             });
         };
-        let thread = std::thread::Builder::new()
-            .name("omnivenue-control".into())
-            .spawn(serve)
-            .map_err(wrong)?;
-        started
-            .recv()
-            .unwrap_or_else(|_| Err(io::Error::other("its thread ended")))
-            .map_err(wrong)?;
-        Ok(Self {
-            path: path.to_owned(),
-            inode,
-            stop,
-            thread: Some(thread),
-        })
+        let thread = std::thread::Builder::new().name("omnivenue-control".into()).spawn(serve).map_err(wrong)?;
+        started.recv().unwrap_or_else(|_| Err(io::Error::other("its thread ended"))).map_err(wrong)?;
+        Ok(Self { path: path.to_owned(), inode, stop, thread: Some(thread) })
     }
 }
 
@@ -177,14 +151,10 @@ impl Drop for Server {
 /// Binds under another name, closes it to others, and only then gives it its name: at no time can another user connect.
 fn bind(path: &Path) -> Result<(std::os::unix::net::UnixListener, u32, u64), BindError> {
     if path.as_os_str().len() > PATH_MAX {
-        return Err(BindError::TooLong {
-            path: path.to_owned(),
-        });
+        return Err(BindError::TooLong { path: path.to_owned() });
     }
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(BindError::InUse {
-            path: path.to_owned(),
-        });
+        return Err(BindError::InUse { path: path.to_owned() });
     }
     let prepare = || {
         let hidden = path.with_file_name(format!(".c{}", std::process::id()));
@@ -199,18 +169,10 @@ fn bind(path: &Path) -> Result<(std::os::unix::net::UnixListener, u32, u64), Bin
         std::fs::rename(&hidden, path)?;
         Ok((listener, metadata.uid(), metadata.ino()))
     };
-    prepare().map_err(|source| BindError::Io {
-        path: path.to_owned(),
-        source,
-    })
+    prepare().map_err(|source| BindError::Io { path: path.to_owned(), source })
 }
 
-async fn accept<H: Handler + 'static>(
-    listener: UnixListener,
-    owner: u32,
-    handler: Rc<H>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn accept<H: Handler + 'static>(listener: UnixListener, owner: u32, handler: Rc<H>, mut stopped: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -236,39 +198,19 @@ async fn accept<H: Handler + 'static>(
         }
     }
     drop(listener);
-    let drained = timeout(DRAIN_PATIENCE, async {
-        while connections.join_next().await.is_some() {}
-    })
-    .await;
+    let drained = timeout(DRAIN_PATIENCE, async { while connections.join_next().await.is_some() {} }).await;
     if drained.is_err() {
-        tracing::warn!(
-            connections = connections.len(),
-            "requests were cut off by the shutdown"
-        );
+        tracing::warn!(connections = connections.len(), "requests were cut off by the shutdown");
     }
 }
 
-async fn serve<H: Handler>(
-    stream: UnixStream,
-    handler: Rc<H>,
-    mut stopped: watch::Receiver<bool>,
-    full: bool,
-) {
+async fn serve<H: Handler>(stream: UnixStream, handler: Rc<H>, mut stopped: watch::Receiver<bool>, full: bool) {
     let (reader, writer) = stream.into_split();
     let mut reader = LineReader::new(reader, REQUEST_MAX);
-    let lines = Lines {
-        writer: RefCell::new(Some(writer)),
-    };
+    let lines = Lines { writer: RefCell::new(Some(writer)) };
     if full {
-        let failure = Failure::new(
-            codes::BUSY,
-            format!("more than {CONNECTIONS_MAX} connections at once"),
-        );
-        let _ = timeout(
-            Duration::from_millis(100),
-            lines.write(&Line::Error(failure)),
-        )
-        .await;
+        let failure = Failure::new(codes::BUSY, format!("more than {CONNECTIONS_MAX} connections at once"));
+        let _ = timeout(Duration::from_millis(100), lines.write(&Line::Error(failure))).await;
         return;
     }
     loop {
@@ -285,12 +227,7 @@ async fn serve<H: Handler>(
             },
             Ok(Err(LineError::Io(_)) | Ok(None)) | Err(_) => return,
             Ok(Err(error)) => {
-                let _ = lines
-                    .write(&Line::Error(Failure::new(
-                        codes::BAD_REQUEST,
-                        error.to_string(),
-                    )))
-                    .await;
+                let _ = lines.write(&Line::Error(Failure::new(codes::BAD_REQUEST, error.to_string()))).await;
                 finish(lines, reader).await;
                 return;
             }
@@ -304,28 +241,15 @@ async fn serve<H: Handler>(
 /// Ends a connection whose input is not understood: the answer is still delivered, since closing with unread input would discard it.
 async fn finish(lines: Lines, mut reader: LineReader<OwnedReadHalf>) {
     drop(lines);
-    let rest = async {
-        while !matches!(
-            reader.next().await,
-            Ok(None) | Err(LineError::Io(_) | LineError::TooLong { .. })
-        ) {}
-    };
+    let rest = async { while !matches!(reader.next().await, Ok(None) | Err(LineError::Io(_) | LineError::TooLong { .. })) {} };
     let _ = timeout(Duration::from_millis(100), rest).await;
 }
 
-async fn respond<H: Handler>(
-    handler: &H,
-    line: &str,
-    lines: &Lines,
-    stopped: &mut watch::Receiver<bool>,
-) -> Line {
+async fn respond<H: Handler>(handler: &H, line: &str, lines: &Lines, stopped: &mut watch::Receiver<bool>) -> Line {
     let request = match serde_json::from_str::<Request>(line) {
         Ok(request) => request,
         Err(error) => {
-            return Line::Error(Failure::new(
-                codes::BAD_REQUEST,
-                format!("not a request: {error}"),
-            ));
+            return Line::Error(Failure::new(codes::BAD_REQUEST, format!("not a request: {error}")));
         }
     };
     let streams = matches!(request, Request::Events { .. });
@@ -349,11 +273,7 @@ mod tests {
     struct Stub(Arc<AtomicUsize>);
 
     impl Handler for Stub {
-        async fn answer(
-            &self,
-            request: Request,
-            lines: &Lines,
-        ) -> Result<serde_json::Value, Failure> {
+        async fn answer(&self, request: Request, lines: &Lines) -> Result<serde_json::Value, Failure> {
             match request {
                 Request::Positions => Ok(serde_json::json!([])),
                 Request::Equity => {
@@ -385,39 +305,24 @@ mod tests {
         let path = dir.path().join("control.sock");
         let abandoned = Arc::new(AtomicUsize::new(0));
         let server = Server::start(&path, Stub(Arc::clone(&abandoned))).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(test(&path, &abandoned));
         drop(server);
         assert!(!path.exists(), "the socket is removed");
     }
 
     async fn client(path: &Path) -> Client {
-        Client::connect(path)
-            .await
-            .unwrap()
-            .expect("a server answers")
+        Client::connect(path).await.unwrap().expect("a server answers")
     }
 
     #[test]
     fn requests_are_answered_in_turn_and_errors_end_nothing() {
         serve(async |path, _| {
-            assert_eq!(
-                std::fs::metadata(path).unwrap().permissions().mode() & 0o777,
-                0o600
-            );
+            assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
             let mut client = client(path).await;
-            assert_eq!(
-                client.ask(&Request::Positions).await.unwrap(),
-                serde_json::json!([])
-            );
+            assert_eq!(client.ask(&Request::Positions).await.unwrap(), serde_json::json!([]));
             assert_eq!(client.ask(&Request::Fills).await.unwrap_err().code, "no");
-            assert_eq!(
-                client.ask(&Request::Positions).await.unwrap(),
-                serde_json::json!([])
-            );
+            assert_eq!(client.ask(&Request::Positions).await.unwrap(), serde_json::json!([]));
         });
     }
 
@@ -425,15 +330,8 @@ mod tests {
     fn a_client_that_waits_hinders_nobody_and_its_end_is_noticed() {
         serve(async |path, abandoned| {
             let mut waiting = client(path).await;
-            assert!(
-                timeout(Duration::from_millis(50), waiting.ask(&Request::Equity))
-                    .await
-                    .is_err()
-            );
-            assert_eq!(
-                client(path).await.ask(&Request::Positions).await.unwrap(),
-                serde_json::json!([])
-            );
+            assert!(timeout(Duration::from_millis(50), waiting.ask(&Request::Equity)).await.is_err());
+            assert_eq!(client(path).await.ask(&Request::Positions).await.unwrap(), serde_json::json!([]));
             drop(waiting);
             for _ in 0..200 {
                 if abandoned.load(Ordering::SeqCst) == 1 {
@@ -449,13 +347,13 @@ mod tests {
     fn streams_deliver_and_end() {
         serve(async |path, _| {
             let mut seen = Vec::new();
-            let request = Request::Events {
-                since: 5,
-                follow: false,
-            };
+            let request = Request::Events { since: 5, follow: false };
             client(path)
                 .await
-                .stream(&request, |item| seen.push(item["seq"].as_u64().unwrap()))
+                .stream(&request, |item| {
+                    seen.push(item["seq"].as_u64().unwrap());
+                    true
+                })
                 .await
                 .unwrap();
             assert_eq!(seen, [5, 6, 7]);
@@ -467,14 +365,9 @@ mod tests {
         serve(async |path, _| {
             // Written to until the buffers are full, then left.
             let stream = UnixStream::connect(path).await.unwrap();
-            stream
-                .try_write(b"{\"verb\":\"events\",\"follow\":true}\n")
-                .unwrap();
+            stream.try_write(b"{\"verb\":\"events\",\"follow\":true}\n").unwrap();
             tokio::time::sleep(Duration::from_millis(50)).await;
-            assert_eq!(
-                client(path).await.ask(&Request::Positions).await.unwrap(),
-                serde_json::json!([])
-            );
+            assert_eq!(client(path).await.ask(&Request::Positions).await.unwrap(), serde_json::json!([]));
         });
     }
 
@@ -484,14 +377,9 @@ mod tests {
             let stream = UnixStream::connect(path).await.unwrap();
             let (reader, mut writer) = stream.into_split();
             let mut reader = LineReader::new(reader, 4096);
-            write_line(&mut writer, "{\"verb\":\"postions\"}", WRITE_PATIENCE)
-                .await
-                .unwrap();
+            write_line(&mut writer, "{\"verb\":\"postions\"}", WRITE_PATIENCE).await.unwrap();
             let answer = reader.next().await.unwrap().unwrap();
-            assert!(
-                answer.contains("bad_request") && answer.contains("postions"),
-                "{answer}"
-            );
+            assert!(answer.contains("bad_request") && answer.contains("postions"), "{answer}");
             let _ = write_line(&mut writer, &"x".repeat(REQUEST_MAX + 1), WRITE_PATIENCE).await;
             let answer = reader.next().await.unwrap().unwrap();
             assert!(answer.contains("longer than"), "{answer}");
@@ -503,10 +391,7 @@ mod tests {
         serve(async |path, _| {
             let error = Server::start(path, Stub(Arc::default())).unwrap_err();
             assert!(matches!(error, BindError::InUse { .. }), "{error}");
-            assert_eq!(
-                client(path).await.ask(&Request::Positions).await.unwrap(),
-                serde_json::json!([])
-            );
+            assert_eq!(client(path).await.ask(&Request::Positions).await.unwrap(), serde_json::json!([]));
         });
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control.sock");
@@ -514,11 +399,6 @@ mod tests {
         assert!(path.exists());
         drop(Server::start(&path, Stub(Arc::default())).unwrap());
         let long = dir.path().join("x".repeat(PATH_MAX));
-        assert!(
-            Server::start(&long, Stub(Arc::default()))
-                .unwrap_err()
-                .to_string()
-                .contains("shorter data_dir")
-        );
+        assert!(Server::start(&long, Stub(Arc::default())).unwrap_err().to_string().contains("shorter data_dir"));
     }
 }

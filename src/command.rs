@@ -1,0 +1,190 @@
+//! The verbs of the command and what they share: options, output, exit codes.
+
+mod backend;
+mod close;
+mod doctor;
+mod events;
+mod exit;
+mod files;
+mod init;
+mod input;
+mod journal;
+mod latch;
+mod output;
+mod resolve;
+mod run;
+mod show;
+mod signal;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use omnivenue::config::{Config, FILE_NAME};
+
+use self::exit::{CommandError, Done};
+use self::output::Output;
+
+/// One signal, every venue: exactly once, inside the limits
+#[derive(Debug, Parser)]
+#[command(name = "omnivenue", version, long_about = ABOUT, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const ABOUT: &str = "\
+One signal, every venue: sends an agent's signal to all its venues, exactly once, inside the limits.
+
+Verbs reach the running engine through its control socket. While none runs, verbs that act open the
+engine themselves, and verbs that only show read the files.";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused or failed: a leg was refused, rejected, expired or canceled; or a check did not pass
+  2  wrong usage, wrong input or wrong configuration; nothing was done
+  3  some leg is unknown: it may have taken effect, see its reason
+  4  the engine cannot be reached, or the journal is in use by another process
+Without omnivenue.toml a built-in configuration holds: two paper venues, one agent `demo`, data in .omnivenue";
+
+/// What every verb takes.
+#[derive(Debug, Clone, Args)]
+struct Options {
+    /// The configuration file [default: ./omnivenue.toml, or the built-in one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the journal and everything else that lasts is kept; goes before the configuration's
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Options {
+    /// Reads the configuration, and says where it came from.
+    fn load(&self) -> Result<(Config, String), CommandError> {
+        let (mut config, origin) = match &self.config {
+            Some(path) => (Config::load(path)?, path.display().to_string()),
+            None if Path::new(FILE_NAME).exists() => (Config::load(Path::new(FILE_NAME))?, FILE_NAME.to_owned()),
+            None => (Config::built_in(Path::new("")), "built in".to_owned()),
+        };
+        if let Some(data_dir) = &self.data_dir {
+            config.data_dir.clone_from(data_dir);
+        }
+        Ok((config, origin))
+    }
+
+    fn output(&self) -> Output {
+        Output { json: self.json }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a commented omnivenue.toml
+    Init(init::Init),
+    /// Send one signal to all its venues and wait for what becomes of it
+    Signal(Box<signal::SendSignal>),
+    /// Carry out signals from a file or stdin, one JSON object a line, and keep the engine running for other commands
+    Run(run::Run),
+    /// How the engine, its accounts and its journal stand
+    Status,
+    /// Our positions
+    Positions,
+    /// Our orders
+    Orders,
+    /// Our trades
+    Fills,
+    /// Equity per deployment and account
+    Equity,
+    /// The journal's events
+    Events(events::Events),
+    /// What became of a signal
+    Execution(signal::Find),
+    /// Close positions
+    Close(close::Close),
+    /// Settle an order whose fate no evidence tells
+    Resolve(resolve::Resolve),
+    /// Stop new orders now; lasts until `resume`, also across restarts
+    Kill(latch::Kill),
+    /// Lift a kill switch
+    Resume(latch::Resume),
+    /// Compare the venues' truth with ours now
+    Reconcile,
+    /// Check, export or copy the journal
+    #[command(subcommand)]
+    Journal(journal::JournalVerb),
+    /// Check the configuration, the files, their permissions, the journal's chain and the accounts
+    Doctor,
+}
+
+/// Runs the command.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let output = cli.options.output();
+    let logs = if matches!(cli.verb, Verb::Run(_)) { "info" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("OMNIVENUE_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(logs));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.error(&CommandError::failed(format!("cannot start: {error}"))),
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(done) => done.into(),
+        Err(error) => output.error(&error),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<Done, CommandError> {
+    let options = &cli.options;
+    match cli.verb {
+        Verb::Init(verb) => verb.run(options),
+        Verb::Signal(verb) => verb.run(options).await,
+        Verb::Run(verb) => verb.run(options).await,
+        Verb::Status => show::status(options).await,
+        Verb::Positions => show::positions(options).await,
+        Verb::Orders => show::orders(options).await,
+        Verb::Fills => show::fills(options).await,
+        Verb::Equity => show::equity(options).await,
+        Verb::Events(verb) => verb.run(options).await,
+        Verb::Execution(verb) => verb.run(options).await,
+        Verb::Close(verb) => verb.run(options).await,
+        Verb::Resolve(verb) => verb.run(options).await,
+        Verb::Kill(verb) => verb.run(options).await,
+        Verb::Resume(verb) => verb.run(options).await,
+        Verb::Reconcile => latch::reconcile(options).await,
+        Verb::Journal(verb) => verb.run(options),
+        Verb::Doctor => doctor::run(options).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_options_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_tells_the_exit_codes_and_fits_a_terminal() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("Exit codes:") && help.contains("some leg is unknown"), "{help}");
+        let widest = help.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(105), "{help}");
+    }
+}

@@ -1,0 +1,152 @@
+//! Where a verb's request goes: to the running engine, to an engine of our own, or to the files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use omnivenue::config::Config;
+use omnivenue::control::{Client, EngineHandler, Failure, Request, Server, codes};
+use omnivenue::open::{self, OpenError, Opened};
+use omnivenue_core::engine::Engine;
+use omnivenue_core::journal::StoreError;
+use serde_json::Value;
+
+use super::exit::{CommandError, chain};
+use super::files::Files;
+use super::output::Output;
+
+/// How long to wait for another command that has the journal at the moment.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often to look meanwhile.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Where requests go.
+pub(crate) enum Backend {
+    /// To the engine that runs.
+    Running(PathBuf),
+    /// To an engine of this process, which others can reach meanwhile.
+    Own(Box<Own>),
+    /// To the files, for reading only.
+    Files(Files),
+}
+
+/// The running engine, or what was done without it.
+pub(crate) enum Through<T> {
+    Running(Backend),
+    Own(T),
+}
+
+/// An engine of this process.
+pub(crate) struct Own {
+    // In this order they are dropped: nobody is let in any more before the engine goes.
+    server: Option<Server>,
+    engine: Opened,
+}
+
+/// What asks from many tasks at once.
+#[derive(Clone)]
+pub(crate) enum Handle {
+    Running(Arc<PathBuf>),
+    Own(Engine),
+}
+
+impl Handle {
+    pub(crate) async fn ask(&self, request: Request) -> Result<Value, Failure> {
+        match self {
+            Self::Running(path) => connect(path).await?.ask(&request).await,
+            Self::Own(engine) => EngineHandler::new(engine.clone()).ask(request).await,
+        }
+    }
+}
+
+async fn connect(path: &std::path::Path) -> Result<Client, Failure> {
+    let gone = || Failure::new(codes::UNREACHABLE, format!("the engine no longer answers at {}", path.display()));
+    Client::connect(path).await?.ok_or_else(gone)
+}
+
+impl Backend {
+    /// For verbs that act: the running engine, or else an engine of our own.
+    pub(crate) async fn acting(config: &Config, output: Output) -> Result<Self, CommandError> {
+        match Self::running_or(config, async || open::open(config).await).await? {
+            Through::Running(backend) => Ok(backend),
+            Through::Own(engine) => {
+                let server = Server::start(&config.control_path(), EngineHandler::new(Engine::clone(&engine)));
+                let server =
+                    server.map_err(|error| output.note(&format!("other commands cannot reach this engine: {}", chain(&error)))).ok();
+                Ok(Self::Own(Box::new(Own { server, engine })))
+            }
+        }
+    }
+
+    /// The running engine, or else what needs the journal for itself. Waits a little for another command that has the journal.
+    pub(crate) async fn running_or<T>(
+        config: &Config,
+        mut own: impl AsyncFnMut() -> Result<T, OpenError>,
+    ) -> Result<Through<T>, CommandError> {
+        let path = config.control_path();
+        let mut waited = Duration::ZERO;
+        loop {
+            if Client::connect(&path).await?.is_some() {
+                return Ok(Through::Running(Self::Running(path)));
+            }
+            match own().await {
+                Ok(done) => return Ok(Through::Own(done)),
+                Err(OpenError::Journal(StoreError::InUse { .. })) if waited < PATIENCE => {}
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(PAUSE).await;
+            waited += PAUSE;
+        }
+    }
+
+    /// For verbs that show: the running engine, or else the files.
+    pub(crate) async fn reading(config: &Config) -> Result<Self, CommandError> {
+        let path = config.control_path();
+        if Client::connect(&path).await?.is_some() {
+            return Ok(Self::Running(path));
+        }
+        Ok(Self::Files(Files::open(config)?))
+    }
+
+    /// Whether an engine of another process answers.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self, Self::Running(_))
+    }
+
+    /// For many requests at once. Only of a backend that acts.
+    pub(crate) fn handle(&self) -> Result<Handle, CommandError> {
+        match self {
+            Self::Running(path) => Ok(Handle::Running(Arc::new(path.clone()))),
+            Self::Own(own) => Ok(Handle::Own(Engine::clone(&own.engine))),
+            Self::Files(_) => Err(CommandError::failed("files only answer, they do not act")),
+        }
+    }
+
+    pub(crate) async fn ask(&mut self, request: Request) -> Result<Value, Failure> {
+        match self {
+            Self::Running(path) => connect(path).await?.ask(&request).await,
+            Self::Own(own) => EngineHandler::new(Engine::clone(&own.engine)).ask(request).await,
+            Self::Files(files) => files.ask(&request),
+        }
+    }
+
+    /// Hands over each item until the stream ends or `item` says that it has seen enough.
+    pub(crate) async fn stream(&mut self, request: Request, item: impl FnMut(Value) -> bool) -> Result<(), Failure> {
+        match self {
+            Self::Running(path) => connect(path).await?.stream(&request, item).await.map(|_| ()),
+            Self::Own(_) => Err(Failure::new(codes::FAILED, "an engine of this process streams to nobody")),
+            Self::Files(files) => files.stream(&request, item),
+        }
+    }
+
+    /// Shuts down an engine of our own; others are left alone.
+    pub(crate) async fn close(self) -> Result<(), CommandError> {
+        if let Self::Own(own) = self {
+            let Own { server, engine } = *own;
+            drop(server);
+            engine.shutdown().await.map_err(|error| CommandError::failed(error.to_string()))?;
+        }
+        Ok(())
+    }
+}

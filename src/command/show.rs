@@ -1,0 +1,201 @@
+//! The verbs that show how things stand, and executions as text.
+
+use omnivenue::control::Request;
+use serde_json::{Value, json};
+
+use super::Options;
+use super::backend::Backend;
+use super::exit::{CommandError, Done};
+use super::table::{Column, clean, number, shown, table, text};
+
+const LEGS: &[Column] = &[
+    text("account", "account"),
+    text("instrument", "instrument"),
+    text("state", "shown"),
+    number("quantity", "quantity"),
+    number("filled", "filled_quantity"),
+    number("price", "average_price"),
+    text("fees", "fees"),
+    text("order", "client_order_id"),
+];
+
+/// An execution as text: its legs, and a sentence for each leg that has a reason.
+pub(crate) fn execution(execution: &Value) -> String {
+    let legs = execution["legs"].as_array().cloned().unwrap_or_default();
+    let rows: Vec<Value> = legs
+        .iter()
+        .map(|leg| {
+            let mut row = leg.clone();
+            row["shown"] = leg.get("outcome").filter(|outcome| !outcome.is_null()).unwrap_or(&leg["state"]).clone();
+            row
+        })
+        .collect();
+    let mut out = format!("{}: {}\n{}", shown(execution.get("signal_id")), shown(execution.get("status")), table(&rows, LEGS, "no legs"));
+    for leg in &rows {
+        let Some(reason) = leg.get("reason").and_then(Value::as_str) else { continue };
+        let code = leg.get("code").and_then(Value::as_str).map(|code| format!(" ({})", clean(code))).unwrap_or_default();
+        out.push_str(&format!("\n{}: {}{code}: {}", shown(leg.get("account")), shown(leg.get("shown")), clean(reason)));
+    }
+    out
+}
+
+const POSITIONS: &[Column] = &[
+    text("deployment", "deployment"),
+    text("account", "account"),
+    text("instrument", "instrument"),
+    text("direction", "direction"),
+    number("quantity", "quantity"),
+    number("entry", "entry_price"),
+    number("mark", "mark_price"),
+    number("unrealized", "unrealized_pnl"),
+    number("realized", "realized_pnl"),
+];
+
+/// Positions as a table.
+pub(crate) fn positions_table<'a>(rows: impl IntoIterator<Item = &'a Value>, nothing: &str) -> String {
+    table(rows, POSITIONS, nothing)
+}
+
+const ORDERS: &[Column] = &[
+    text("order", "client_order_id"),
+    text("account", "account"),
+    text("instrument", "instrument"),
+    text("side", "side"),
+    text("state", "state"),
+    number("quantity", "quantity"),
+    number("filled", "filled_quantity"),
+    number("price", "average_price"),
+];
+
+const FILLS: &[Column] = &[
+    text("at", "at"),
+    text("account", "account"),
+    text("instrument", "instrument"),
+    text("side", "side"),
+    number("quantity", "quantity"),
+    number("price", "price"),
+    text("fee", "fee"),
+    text("signal", "signal_id"),
+];
+
+const EQUITY: &[Column] = &[
+    text("account", "account"),
+    text("deployment", "deployment"),
+    text("currency", "currency"),
+    number("capital", "capital"),
+    number("realized", "realized_pnl"),
+    number("fees", "fees"),
+    number("unrealized", "unrealized_pnl"),
+    number("committed", "committed"),
+    number("reserved", "reserved"),
+    number("equity", "equity"),
+];
+
+async fn list(options: &Options, request: Request, columns: &[Column], nothing: &str) -> Result<Done, CommandError> {
+    let (config, _) = options.load()?;
+    let answer = Backend::reading(&config).await?.ask(request).await?;
+    options.output().either(&answer, || table(answer.as_array().into_iter().flatten(), columns, nothing))?;
+    Ok(Done::Well)
+}
+
+/// `omnivenue positions`.
+pub(crate) async fn positions(options: &Options) -> Result<Done, CommandError> {
+    list(options, Request::Positions, POSITIONS, "no positions").await
+}
+
+/// `omnivenue orders`.
+pub(crate) async fn orders(options: &Options) -> Result<Done, CommandError> {
+    list(options, Request::Orders, ORDERS, "no orders").await
+}
+
+/// `omnivenue fills`.
+pub(crate) async fn fills(options: &Options) -> Result<Done, CommandError> {
+    list(options, Request::Fills, FILLS, "no fills").await
+}
+
+/// `omnivenue equity`.
+pub(crate) async fn equity(options: &Options) -> Result<Done, CommandError> {
+    list(options, Request::Equity, EQUITY, "no accounts").await
+}
+
+/// `omnivenue status`.
+pub(crate) async fn status(options: &Options) -> Result<Done, CommandError> {
+    let (config, _) = options.load()?;
+    let mut backend = Backend::reading(&config).await?;
+    let running = backend.is_running();
+    let health = backend.ask(Request::Health).await?;
+    let answer = json!({ "running": running, "journal": config.journal_path(), "health": health });
+    options.output().either(&answer, || {
+        let engine = if running { "running" } else { "not running; this is what the files say" };
+        format!("engine: {engine}\njournal: {}\n{}", config.journal_path().display(), health_text(&health))
+    })?;
+    Ok(Done::Well)
+}
+
+/// The accounts of a health report as a table.
+pub(crate) fn accounts(health: &Value) -> String {
+    table(health["accounts"].as_array().into_iter().flatten(), ACCOUNTS, "no accounts")
+}
+
+/// What the engine says of itself.
+fn health_text(health: &Value) -> String {
+    let rows = |key: &str| health[key].as_array().cloned().unwrap_or_default();
+    let mut out = format!(
+        "status: {}\nlast entry: {} (durable: {})\nopen positions: {}",
+        shown(health.get("status")),
+        shown(health.get("seq")),
+        shown(health.get("durable_seq")),
+        shown(health.get("positions"))
+    );
+    if let Some(failure) = health.get("failure") {
+        out.push_str(&format!("\njournal: {}", shown(Some(failure))));
+    }
+    for (title, key, columns) in
+        [("accounts", "accounts", ACCOUNTS), ("kill switch", "kills", KILLS), ("unknown orders", "unknown", UNKNOWN)]
+    {
+        let rows = rows(key);
+        if !rows.is_empty() {
+            out.push_str(&format!("\n\n{title}\n{}", table(&rows, columns, "none")));
+        }
+    }
+    out
+}
+
+const ACCOUNTS: &[Column] = &[
+    text("account", "account"),
+    text("venue", "venue"),
+    text("status", "status"),
+    number("compared ms ago", "compared_ms_ago"),
+    text("reason", "reason"),
+];
+
+const UNKNOWN: &[Column] = &[
+    text("signal", "signal_id"),
+    text("account", "account"),
+    text("instrument", "instrument"),
+    text("order", "client_order_id"),
+    text("since", "since"),
+    text("why", "why"),
+];
+
+const KILLS: &[Column] = &[text("scope", "scope"), text("reason", "reason")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_execution_tells_its_legs_and_their_reasons() {
+        let value = json!({"signal_id": "s-1", "status": "unresolved", "legs": [
+            {"deployment": "d", "venue": "ostium", "account": "ostium-paper", "state": "unknown", "filled_quantity": "0", "fees": [],
+             "client_order_id": "abc", "reason": "the connection broke after the order left"},
+            {"deployment": "d", "venue": "hyperliquid", "account": "hyperliquid-paper", "instrument": "HYPE", "state": "done", "outcome": "filled",
+             "quantity": "13.1", "filled_quantity": "13.1", "average_price": "38.123", "fees": [{"asset": "USDC", "amount": "0.2247"}]}]});
+        let text = execution(&value);
+        for words in ["s-1: unresolved", "ostium-paper: unknown: the connection broke", "filled", "0.2247 USDC", "38.123"] {
+            assert!(text.contains(words), "{text}\nshould contain {words}");
+        }
+        let table = text.lines().filter(|line| !line.contains(": "));
+        assert!(table.map(|line| line.chars().count()).max() <= Some(100), "{text}");
+    }
+}

@@ -1,0 +1,288 @@
+//! `omnivenue signal` and `execution`: one signal, from flags or JSON, and what became of it.
+
+use std::path::Path;
+
+use clap::{ArgGroup, Args};
+use omnivenue::config::Config;
+use omnivenue::control::{Request, WaitFor};
+use omnivenue_core::engine::{Env, SystemEnv};
+use omnivenue_core::model::execution::Execution;
+use omnivenue_core::model::ids::SignalId;
+use omnivenue_core::model::signal::Signal;
+use serde_json::{Map, Value, json};
+
+use super::backend::Backend;
+use super::exit::{CommandError, Done};
+use super::{Options, input, show};
+
+/// `omnivenue signal`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("direction").args(["long", "short"]), group = ArgGroup::new("sizing").args(["notional", "quantity"]))]
+pub(crate) struct SendSignal {
+    /// The signal as JSON, a file that holds it, or `-` for stdin; instead of the flags
+    #[arg(value_name = "JSON", conflicts_with_all = ["asset", "direction", "sizing"])]
+    json_input: Option<String>,
+    /// What to trade, such as HYPE
+    #[arg(long, required_unless_present = "json_input")]
+    asset: Option<String>,
+    /// Gain when the price rises
+    #[arg(long)]
+    long: bool,
+    /// Gain when the price falls
+    #[arg(long)]
+    short: bool,
+    /// This much in quote units per leg, such as 500
+    #[arg(long, value_name = "MONEY")]
+    notional: Option<String>,
+    /// This much of the asset per leg, such as 1.5
+    #[arg(long, value_name = "NUMBER")]
+    quantity: Option<String>,
+    /// How many times its margin each leg is worth
+    #[arg(long, value_name = "NUMBER")]
+    leverage: Option<String>,
+    /// The venues that may take part, such as hyperliquid,ostium [default: all of the deployment]
+    #[arg(long, value_delimiter = ',', value_name = "VENUES")]
+    venues: Option<Vec<String>>,
+    /// all (every venue) or first (the first one where it can be opened)
+    #[arg(long)]
+    routing: Option<String>,
+    /// perp or spot
+    #[arg(long)]
+    market: Option<String>,
+    /// A limit order at this price instead of a market order
+    #[arg(long, value_name = "PRICE")]
+    limit: Option<String>,
+    /// How long a limit order may rest: gtc, ioc or fok
+    #[arg(long, requires = "limit", value_name = "TIF")]
+    time_in_force: Option<String>,
+    /// A limit order that is refused rather than filled at once
+    #[arg(long, requires = "limit")]
+    post_only: bool,
+    /// How far from the quote a market order may fill, such as 0.01
+    #[arg(long, value_name = "FRACTION")]
+    slippage: Option<String>,
+    /// How long an order may still be sent for it, such as 60s
+    #[arg(long, value_name = "LENGTH")]
+    valid_for: Option<String>,
+    /// How sure the agent is, 0 to 1
+    #[arg(long, value_name = "FRACTION")]
+    confidence: Option<String>,
+    /// Unique for ever: the same id with the same body is the same execution [default: a fresh one]
+    #[arg(long)]
+    id: Option<String>,
+    /// Whose signal it is [default: the only agent of the configuration]
+    #[arg(long)]
+    agent: Option<String>,
+    /// journaled, acknowledged or settled [default: settled, or acknowledged for an order that may rest]
+    #[arg(long, value_parser = wait, value_name = "STAGE")]
+    wait: Option<WaitFor>,
+}
+
+/// Reads the name of a stage to wait for.
+pub(super) fn wait(text: &str) -> Result<WaitFor, String> {
+    serde_json::from_value(Value::String(text.to_owned())).map_err(|_| "give journaled, acknowledged or settled".to_owned())
+}
+
+/// A name that no other signal has.
+pub(super) fn fresh_id(prefix: &str) -> String {
+    format!("{prefix}-{:016x}{:016x}", SystemEnv.random(), SystemEnv.random())
+}
+
+impl SendSignal {
+    pub(crate) async fn run(self, options: &Options) -> Result<Done, CommandError> {
+        let (config, _) = options.load()?;
+        let output = options.output();
+        let body = self.body(&config)?;
+        let signal = Signal::from_value(body.clone()).map_err(|error| CommandError::Usage(error.to_string()))?;
+        let rests = body
+            .get("order")
+            .is_some_and(|order| order["type"] == "limit" && matches!(order["time_in_force"].as_str(), None | Some("gtc")));
+        let wait = self.wait.unwrap_or(if rests { WaitFor::Acknowledged } else { WaitFor::Settled });
+        let mut backend = Backend::acting(&config, output).await?;
+        let answer = async {
+            let execution = backend.ask(Request::Execute { signal: body, wait }).await?;
+            let positions = if output.json { Value::Null } else { backend.ask(Request::Positions).await? };
+            Ok::<_, CommandError>((execution, positions))
+        }
+        .await;
+        backend.close().await?;
+        let (execution, positions) = answer?;
+        output.either(&execution, || {
+            let ours: Vec<&Value> = positions.as_array().into_iter().flatten().filter(|row| holds(row, &signal.id)).collect();
+            format!("{}\n\n{}", show::execution(&execution), show::positions_table(ours, "no position of this signal"))
+        })?;
+        done(&execution)
+    }
+
+    /// The signal in its published form, with a fresh id and the only agent where none is given.
+    fn body(&self, config: &Config) -> Result<Value, CommandError> {
+        let mut body = match &self.json_input {
+            Some(given) => from_json(given)?,
+            None => self.from_flags()?,
+        };
+        let mut set = |key: &str, value: Option<&String>| {
+            if let Some(value) = value {
+                body.insert(key.to_owned(), Value::String(value.clone()));
+            }
+        };
+        set("id", self.id.as_ref());
+        set("agent", self.agent.as_ref());
+        if !body.contains_key("id") {
+            body.insert("id".into(), Value::String(fresh_id("cli")));
+        }
+        if !body.contains_key("agent") {
+            let [only] = config.agents.as_slice() else {
+                let names = config.agents.iter().map(|agent| agent.id.as_str()).collect::<Vec<_>>().join(", ");
+                return Err(CommandError::Usage(format!("whose signal is it? give --agent, one of {names}")));
+            };
+            body.insert("agent".into(), json!(only.id));
+        }
+        Ok(Value::Object(body))
+    }
+
+    fn from_flags(&self) -> Result<Map<String, Value>, CommandError> {
+        let mut body = Map::new();
+        let mut set = |key: &str, value: Option<&String>| value.map(|value| body.insert(key.to_owned(), json!(value)));
+        set("asset", self.asset.as_ref());
+        set("leverage", self.leverage.as_ref());
+        set("routing", self.routing.as_ref());
+        set("market", self.market.as_ref());
+        set("slippage", self.slippage.as_ref());
+        set("valid_for", self.valid_for.as_ref());
+        set("confidence", self.confidence.as_ref());
+        let direction = match (self.long, self.short) {
+            (true, _) => "long",
+            (_, true) => "short",
+            _ => return Err(CommandError::Usage("give --long or --short".into())),
+        };
+        body.insert("direction".into(), json!(direction));
+        let sizing = match (&self.notional, &self.quantity) {
+            (Some(notional), _) => json!({ "notional": notional }),
+            (_, Some(quantity)) => json!({ "quantity": quantity }),
+            _ => return Err(CommandError::Usage("give --notional or --quantity".into())),
+        };
+        body.insert("sizing".into(), sizing);
+        if let Some(venues) = &self.venues {
+            body.insert("venues".into(), json!(venues));
+        }
+        if let Some(price) = &self.limit {
+            let mut order = json!({ "type": "limit", "price": price, "post_only": self.post_only });
+            if let Some(time_in_force) = &self.time_in_force {
+                order["time_in_force"] = json!(time_in_force);
+            }
+            body.insert("order".into(), order);
+        }
+        Ok(body)
+    }
+}
+
+/// A signal given as JSON, as a file or through stdin.
+fn from_json(given: &str) -> Result<Map<String, Value>, CommandError> {
+    let text = if given.trim_start().starts_with('{') { given.to_owned() } else { input::read_all(Path::new(given))? };
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(body)) => Ok(body),
+        Ok(_) => Err(CommandError::Usage("a signal is a JSON object".into())),
+        Err(error) => Err(CommandError::Usage(format!("the signal is not valid JSON: {error}"))),
+    }
+}
+
+/// Whether a position is made of this signal's fills.
+fn holds(position: &Value, signal: &SignalId) -> bool {
+    position["signals"].as_array().is_some_and(|signals| signals.iter().any(|id| id == signal.as_str()))
+}
+
+/// How the command ends after this execution.
+pub(super) fn done(execution: &Value) -> Result<Done, CommandError> {
+    let execution: Execution = serde_json::from_value(execution.clone())
+        .map_err(|error| CommandError::failed(format!("the engine's answer is no execution: {error}")))?;
+    Ok(Done::from(&execution))
+}
+
+/// `omnivenue execution`.
+#[derive(Debug, Args)]
+pub(crate) struct Find {
+    /// The signal's id, or the id of a request to close
+    id: SignalId,
+}
+
+impl Find {
+    pub(crate) async fn run(self, options: &Options) -> Result<Done, CommandError> {
+        let (config, _) = options.load()?;
+        let execution = Backend::reading(&config).await?.ask(Request::Execution { id: self.id.clone() }).await?;
+        if execution.is_null() {
+            return Err(CommandError::failed(format!("no signal {} is known", self.id)));
+        }
+        options.output().either(&execution, || show::execution(&execution))?;
+        done(&execution)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Test {
+        #[command(flatten)]
+        signal: SendSignal,
+    }
+
+    fn body(arguments: &[&str]) -> Result<Value, String> {
+        let parsed = Test::try_parse_from(std::iter::once(&"signal").chain(arguments)).map_err(|error| error.to_string())?;
+        let body = parsed.signal.body(&Config::built_in(Path::new(""))).map_err(|error| error.to_string())?;
+        Signal::from_value(body.clone()).map_err(|error| error.to_string())?;
+        Ok(body)
+    }
+
+    #[test]
+    fn flags_and_json_say_the_same() {
+        let flags = body(&[
+            "--asset",
+            "HYPE",
+            "--short",
+            "--quantity",
+            "1.5",
+            "--leverage",
+            "5",
+            "--venues",
+            "hyperliquid,ostium",
+            "--limit",
+            "38.1",
+            "--id",
+            "x",
+        ]);
+        let json = r#"{"id":"x","agent":"demo","asset":"HYPE","direction":"short","sizing":{"quantity":"1.5"},"leverage":"5",
+            "venues":["hyperliquid","ostium"],"order":{"type":"limit","price":"38.1","post_only":false}}"#;
+        assert_eq!(flags.unwrap(), body(&[json]).unwrap());
+    }
+
+    #[test]
+    fn ids_are_fresh_unless_given() {
+        let flags = ["--asset", "HYPE", "--long", "--notional", "500"];
+        let (one, two) = (body(&flags).unwrap(), body(&flags).unwrap());
+        assert_ne!(one["id"], two["id"]);
+        assert_eq!(one["agent"], "demo");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let check = |arguments: &[&str], words: &str| {
+            let error = body(arguments).unwrap_err();
+            assert!(error.contains(words), "{error}\nshould contain {words}");
+        };
+        check(&[], "--asset");
+        check(&["--asset", "HYPE", "--notional", "5"], "--long or --short");
+        check(&["--asset", "HYPE", "--long"], "--notional or --quantity");
+        check(&["--asset", "HYPE", "--long", "--short", "--notional", "5"], "cannot be used with");
+        check(&["--asset", "HYPE", "--long", "--notional", "5", "--quantity", "5"], "cannot be used with");
+        check(&["--asset", "HYPE", "--long", "--notional", "5e2"], "not a decimal number");
+        check(&["--asset", "HYPE", "--long", "--notional", "5", "--routing", "best"], "routing");
+        check(&["--asset", "HYPE", "--long", "--notional", "5", "--wait", "soon"], "settled");
+        check(&["--asset", "HYPE", "--long", "--notional", "5", "--post-only"], "--limit");
+        check(&["{}"], "signal");
+        check(&["/nonexistent/signal.json"], "cannot be read");
+        check(&["{\"id\":1"], "not valid JSON");
+    }
+}

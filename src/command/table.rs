@@ -1,0 +1,123 @@
+//! Answers as tables for people: at most [`WIDTH`] columns wide, numbers exactly as the engine gave them.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde_json::Value;
+
+/// The widest table, in columns.
+pub(crate) const WIDTH: u16 = 100;
+
+/// One column: its title, the key of its value, and on which side it stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    title: &'static str,
+    key: &'static str,
+    number: bool,
+}
+
+/// A column of text.
+pub(crate) const fn text(title: &'static str, key: &'static str) -> Column {
+    Column { title, key, number: false }
+}
+
+/// A column of numbers.
+pub(crate) const fn number(title: &'static str, key: &'static str) -> Column {
+    Column { title, key, number: true }
+}
+
+/// A value as it stands in a cell; `-` when it is not known.
+pub(crate) fn shown(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) if text.is_empty() => "-".to_owned(),
+        Some(Value::String(text)) => clean(text),
+        Some(Value::Array(items)) if items.is_empty() => "-".to_owned(),
+        Some(Value::Array(items)) => items.iter().map(|item| shown(Some(item))).collect::<Vec<_>>().join(", "),
+        Some(Value::Object(fields)) => match (fields.get("amount"), fields.get("asset")) {
+            (Some(amount), Some(asset)) => format!("{} {}", shown(Some(amount)), shown(Some(asset))),
+            _ => fields.iter().map(|(key, value)| format!("{} {}", clean(key), shown(Some(value)))).collect::<Vec<_>>().join(", "),
+        },
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Text without characters that would steer a terminal: some of it comes from venues.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The value at a dotted key.
+fn at<'a>(row: &'a Value, key: &str) -> Option<&'a Value> {
+    key.split('.').try_fold(row, |value, part| value.get(part))
+}
+
+/// Rows of objects as a table; `nothing` when there are none. Columns without any value are left out.
+pub(crate) fn table<'a>(rows: impl IntoIterator<Item = &'a Value>, columns: &[Column], nothing: &str) -> String {
+    let rows: Vec<&Value> = rows.into_iter().collect();
+    if rows.is_empty() {
+        return nothing.to_owned();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(WIDTH);
+    table.set_header(columns.iter().map(|column| column.title));
+    for row in rows {
+        table.add_row(columns.iter().map(|column| shown(at(row, column.key))));
+    }
+    for (place, column) in columns.iter().enumerate() {
+        if let Some(drawn) = table.column_mut(place) {
+            drawn.set_cell_alignment(if column.number { CellAlignment::Right } else { CellAlignment::Left });
+            drawn.set_padding((0, 1));
+        }
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const COLUMNS: &[Column] = &[
+        text("account", "account"),
+        text("instrument", "instrument"),
+        text("state", "state"),
+        number("quantity", "quantity"),
+        number("price", "average_price"),
+        text("fees", "fees"),
+        text("reason", "reason"),
+    ];
+
+    fn widest(text: &str) -> usize {
+        text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn tables_fit_and_lose_no_digit() {
+        let rows = [
+            json!({"account": "an-account-with-a-rather-long-name-in-it", "instrument": "HYPE", "state": "working", "quantity": "12345678.123456789012",
+                "average_price": "38.123456789012", "fees": [{"asset": "USDC", "amount": "0.171555"}, {"asset": "HYPE", "amount": "0.1"}],
+                "reason": "a long sentence from the venue that says at length why it did not like what it was asked to do"}),
+            json!({"account": "a", "instrument": null, "state": "planned"}),
+        ];
+        let table = table(&rows, COLUMNS, "nothing");
+        assert!(widest(&table) <= usize::from(WIDTH), "{table}");
+        let flat: String = table.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
+        assert!(flat.contains("12345678.") && flat.contains("38.12345"), "{table}");
+        assert!(table.lines().last().is_some() && table.contains(" - "), "{table}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash() {
+        let check = |value: Value, expected: &str| assert_eq!(shown(Some(&value)), expected);
+        assert_eq!(shown(None), "-");
+        check(json!(null), "-");
+        check(json!([]), "-");
+        check(json!("0"), "0");
+        check(json!("-0.10"), "-0.10");
+        check(json!([{"asset": "USDC", "amount": "0.1"}]), "0.1 USDC");
+        check(json!("a\u{1b}[31mred\n"), "a\u{fffd}[31mred\u{fffd}");
+        assert_eq!(table(&[], COLUMNS, "no positions"), "no positions");
+    }
+}

@@ -1,0 +1,84 @@
+//! Requests as calls of the engine.
+
+use omnivenue_core::engine::{Engine, EngineError, Wait};
+use omnivenue_core::model::signal::Signal;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::protocol::{Failure, Request, WaitFor, codes};
+use super::server::{Handler, Lines};
+
+/// Answers requests from an engine of this process.
+#[derive(Debug, Clone)]
+pub struct EngineHandler(Engine);
+
+impl From<WaitFor> for Wait {
+    fn from(wait: WaitFor) -> Self {
+        match wait {
+            WaitFor::Journaled => Self::Journaled,
+            WaitFor::Acknowledged => Self::Acknowledged,
+            WaitFor::Settled => Self::Settled,
+        }
+    }
+}
+
+fn json<T: Serialize>(result: Result<T, EngineError>) -> Result<Value, Failure> {
+    let value = result?;
+    serde_json::to_value(value).map_err(|error| Failure::new(codes::FAILED, error.to_string()))
+}
+
+impl EngineHandler {
+    /// Answers from this engine.
+    #[must_use]
+    pub fn new(engine: Engine) -> Self {
+        Self(engine)
+    }
+
+    /// Answers one request that is no stream.
+    ///
+    /// # Errors
+    /// [`Failure`] with the engine's own code.
+    pub async fn ask(&self, request: Request) -> Result<Value, Failure> {
+        let engine = &self.0;
+        match request {
+            Request::Execute { signal, wait } => {
+                let signal = Signal::from_value(signal).map_err(|error| Failure::new(codes::BAD_REQUEST, error.to_string()))?;
+                json(engine.execute(signal, wait.into()).await)
+            }
+            Request::Execution { id } => json(engine.execution(&id).await),
+            Request::Close { request, wait } => json(engine.close_positions(request, wait.into()).await),
+            Request::Resolve { order, verdict, reason } => json(engine.resolve(order, verdict, reason).await),
+            Request::Positions => json(engine.positions().await),
+            Request::Orders => json(engine.orders().await),
+            Request::Fills => json(engine.fills().await),
+            Request::Equity => json(engine.equity().await),
+            Request::Health => json(engine.health().await),
+            Request::Kill { scope, reason } => json(engine.kill(scope, reason).await),
+            Request::Resume { scope, reason } => json(engine.resume(scope, reason).await),
+            Request::Reconcile => json(engine.reconcile().await),
+            Request::Events { .. } => Err(Failure::new(codes::BAD_REQUEST, "events are a stream")),
+        }
+    }
+
+    /// Delivers events until the last one that is durable now, or for ever.
+    async fn events(&self, since: u64, follow: bool, lines: &Lines) -> Result<Value, Failure> {
+        let last = self.0.health().await?.durable_seq;
+        let mut feed = self.0.events(since);
+        let mut seq = since;
+        while follow || seq < last {
+            let Some(entry) = feed.next().await? else { break };
+            seq = entry.seq;
+            lines.send(json(Ok(entry))?).await?;
+        }
+        Ok(Value::Null)
+    }
+}
+
+impl Handler for EngineHandler {
+    async fn answer(&self, request: Request, lines: &Lines) -> Result<Value, Failure> {
+        match request {
+            Request::Events { since, follow } => self.events(since, follow, lines).await,
+            other => self.ask(other).await,
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! From a [`Config`] to a running engine: the journal, the simulated exchanges, the setup.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use omnivenue_core::engine::{Engine, EngineError, Env, Kernel, Parts, SystemEnv, Task};
+use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Input, Setup};
+use omnivenue_core::journal::{ChainKey, Journal, KillScope, StoreError};
+use omnivenue_core::model::ids::VenueId;
+use omnivenue_core::model::instrument::AssetMap;
+use omnivenue_paper::{FaultConfig, Latency, PaperExchange, PriceSource};
+use omnivenue_sqlite::SqliteArchive;
+
+use crate::config::{AccountConfig, Config, FaultsConfig, Preset, SecretError};
+
+/// How long opening waits for the accounts to recover; one that takes longer goes on and skips legs until it has.
+const RECOVERY_WAIT: Duration = Duration::from_secs(10);
+
+/// Why an engine cannot be opened from a configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A directory cannot be made.
+    #[error("{} cannot be made", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A secret that is needed is not there.
+    #[error("journal.chain_key")]
+    Secret(#[from] SecretError),
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] StoreError),
+    /// A simulated exchange cannot be opened.
+    #[error("the simulated exchange of venue {venue} cannot be opened: {reason}")]
+    Exchange {
+        /// The venue.
+        venue: VenueId,
+        /// Why.
+        reason: String,
+    },
+    /// The engine cannot start.
+    #[error(transparent)]
+    Engine(#[from] omnivenue_core::engine::OpenError),
+}
+
+/// Opens the engine of a configuration: takes the journal, recovers every account, and is then ready.
+///
+/// # Errors
+/// [`OpenError`]; [`StoreError::InUse`] in it when another engine has the journal.
+pub async fn open(config: &Config) -> Result<Opened, OpenError> {
+    let opened = take_journal(config)?;
+    let exchanges = exchanges(config)?;
+    let venues = exchanges.iter().map(PaperExchange::venue).collect();
+    let at = |account: &AccountConfig| {
+        exchanges.iter().find(|exchange| exchange.config().id == account.venue).map(|exchange| exchange.account(&account.id))
+    };
+    let accounts = config.accounts.iter().filter_map(at).collect();
+    let parts = Parts {
+        env: SystemEnv::shared(),
+        setup: setup(config),
+        venues,
+        accounts,
+        journal: Box::new(opened.journal),
+        archive: Arc::new(opened.archive),
+        namespace: opened.namespace,
+        recovery_wait: RECOVERY_WAIT,
+    };
+    let engine = Engine::open(parts).await?;
+    Ok(Opened { engine, exchanges })
+}
+
+/// Writes one act of a person into the journal while no engine runs: a kill or its end. Nothing is asked of any venue and nothing is sent.
+///
+/// # Errors
+/// [`OpenError`]; [`StoreError::InUse`] in it when an engine runs after all.
+pub fn latch(config: &Config, act: Latch) -> Result<(), OpenError> {
+    let mut opened = take_journal(config)?;
+    let mut kernel = Kernel::open(setup(config), Vec::new(), Arc::new(opened.archive)).map_err(omnivenue_core::engine::OpenError::from)?;
+    let now = SystemEnv.now();
+    let input = match act {
+        Latch::Kill { scope, reason } => Input::Kill { scope, reason, token: 0 },
+        Latch::Resume { scope, reason } => Input::Resume { scope, reason, token: 0 },
+    };
+    // The tasks are left undone: there is no account to carry them out on, and the next start begins anew.
+    let tasks = kernel.input(now, input);
+    while let Some(batch) = kernel.take_batch() {
+        opened.journal.append(&batch.entries)?;
+    }
+    let refused = tasks.into_iter().find_map(|task| match task {
+        Task::Answer { result: Err(error), .. } => Some(error.to_string()),
+        _ => None,
+    });
+    refused.map_or(Ok(()), |reason| Err(omnivenue_core::engine::OpenError::Setup(reason).into()))
+}
+
+/// An act of a person that needs no venue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Latch {
+    /// Throws the kill switch.
+    Kill {
+        /// What it stops.
+        scope: KillScope,
+        /// Why.
+        reason: String,
+    },
+    /// Lifts it.
+    Resume {
+        /// What it stopped.
+        scope: KillScope,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Takes the sole right to the journal, and makes it if there is none.
+fn take_journal(config: &Config) -> Result<omnivenue_sqlite::Opened, OpenError> {
+    let path = config.journal_path();
+    make_private(&config.data_dir)?;
+    path.parent().map_or(Ok(()), make_private)?;
+    let options = omnivenue_sqlite::Options { chain_key: chain_key(config)?, namespace: config.journal.namespace.clone() };
+    Ok(omnivenue_sqlite::open(&path, options)?)
+}
+
+/// Opens the journal of a configuration for reading only, beside the engine that owns it or without one; `None` when there is none yet.
+///
+/// # Errors
+/// [`OpenError`] when it is there but cannot be read.
+pub fn archive(config: &Config) -> Result<Option<SqliteArchive>, OpenError> {
+    let path = config.journal_path();
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(SqliteArchive::read(&path, chain_key(config)?)?))
+}
+
+/// The key of the journal's hash chain, fetched from where it is kept.
+///
+/// # Errors
+/// [`OpenError::Secret`] when it is not there.
+pub fn chain_key(config: &Config) -> Result<ChainKey, OpenError> {
+    let secret = config.journal.chain_key.as_ref().map(crate::config::SecretRef::read).transpose()?;
+    Ok(secret.map_or_else(ChainKey::default, |secret| ChainKey::new(secret.expose().as_bytes())))
+}
+
+/// Makes a directory that only its owner can enter; one that exists is left as it is.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| OpenError::Directory { path: path.to_owned(), source })
+}
+
+/// What the state machine is told. The venues' part is filled by the engine, from the venues.
+#[must_use]
+pub fn setup(config: &Config) -> Setup {
+    let accounts =
+        config.accounts.iter().map(|account| (account.id.clone(), AccountSetup { venue: account.venue.clone(), limits: account.limits }));
+    let agents = config.agents.iter().map(|agent| (agent.id.clone(), AgentSetup { allowed_assets: agent.allowed_assets.clone() }));
+    let deployments = config.deployments.iter().map(|deployment| {
+        let shares = deployment.accounts.iter().map(|share| AccountShare { account: share.account.clone(), allocation: share.allocation });
+        let setup = DeploymentSetup { agent: deployment.agent.clone(), accounts: shares.collect(), limits: deployment.limits };
+        (deployment.id.clone(), setup)
+    });
+    Setup {
+        venues: BTreeMap::new(),
+        accounts: accounts.collect(),
+        agents: agents.collect(),
+        deployments: deployments.collect(),
+        limits: config.risk.limits,
+        rates: config.risk.rates.clone(),
+        assets: AssetMap::default(),
+        timing: config.timing,
+    }
+}
+
+/// An engine and the simulated exchanges it trades on; it can be used as the [`Engine`] it holds. Dropping it stops the exchanges, so
+/// keep it for as long as its engine is used.
+pub struct Opened {
+    engine: Engine,
+    exchanges: Vec<PaperExchange>,
+}
+
+impl Opened {
+    /// The simulated exchange behind a venue: what really happened there, and faults on request.
+    #[must_use]
+    pub fn exchange(&self, venue: &VenueId) -> Option<&PaperExchange> {
+        self.exchanges.iter().find(|exchange| exchange.config().id == *venue)
+    }
+
+    /// Shuts the engine down, then the exchanges.
+    ///
+    /// # Errors
+    /// Those of [`Engine::shutdown`].
+    pub async fn shutdown(self) -> Result<(), EngineError> {
+        self.engine.shutdown().await
+    }
+}
+
+impl Deref for Opened {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("exchanges", &self.exchanges).finish_non_exhaustive()
+    }
+}
+
+/// One simulated exchange a venue, with its own file.
+fn exchanges(config: &Config) -> Result<Vec<PaperExchange>, OpenError> {
+    let venues: BTreeSet<&VenueId> = config.accounts.iter().map(|account| &account.venue).collect();
+    let open = |venue: &VenueId| {
+        let members: Vec<&AccountConfig> = config.accounts.iter().filter(|account| account.venue == *venue).collect();
+        let wrong = |reason: String| OpenError::Exchange { venue: venue.clone(), reason };
+        let paper = paper(venue, &members).map_err(wrong)?;
+        PaperExchange::open(paper, Some(config.exchange_path(venue))).map_err(|error| wrong(error.to_string()))
+    };
+    venues.into_iter().map(open).collect()
+}
+
+/// What the exchange of a venue is: its preset, changed as the accounts at it say, which have been checked to agree.
+fn paper(venue: &VenueId, members: &[&AccountConfig]) -> Result<omnivenue_paper::Config, String> {
+    let given = &members.first().ok_or("no account is at it")?.paper;
+    let mut paper = match given.preset {
+        Preset::Hyperliquid => omnivenue_paper::Config::hyperliquid_like(),
+        Preset::Ostium => omnivenue_paper::Config::ostium_like(),
+        Preset::Spot => omnivenue_paper::Config::spot_like(),
+    };
+    paper.id = venue.clone();
+    paper.instruments.iter_mut().for_each(|spec| spec.venue = venue.clone());
+    paper.orders.resend = given.resend.unwrap_or(paper.orders.resend);
+    paper.orders.absence = given.absence.unwrap_or(paper.orders.absence);
+    paper.faults = faults(&given.faults);
+    if let Some(latency) = given.latency {
+        paper.latency = Latency { request: latency, answer: latency, jitter: Duration::ZERO };
+    }
+    for source in paper.prices.values_mut() {
+        if let PriceSource::Walk { seed, .. } = source {
+            *seed = seed.wrapping_add(given.prices.walk_seed.wrapping_sub(1).wrapping_mul(1_000_003));
+        }
+    }
+    let candles =
+        given.prices.candles.iter().map(|(symbol, path)| (symbol, PriceSource::Candles { path: path.clone(), speed: given.prices.speed }));
+    let fixed = given.prices.fixed.iter().map(|(symbol, price)| (symbol, PriceSource::Fixed { price: *price }));
+    for (symbol, source) in candles.chain(fixed) {
+        let known = || paper.instruments.iter().map(|spec| spec.symbol.as_str()).collect::<Vec<_>>().join(", ");
+        if !paper.prices.contains_key(symbol) {
+            return Err(format!("prices names {symbol}, but its instruments are {}", known()));
+        }
+        paper.prices.insert(symbol.clone(), source);
+    }
+    let settle = paper.instruments.first().map(|spec| spec.settle.clone()).ok_or("it has no instruments")?;
+    for account in members {
+        paper = paper.with_account(&account.id, settle.clone(), account.paper.balance.amount());
+    }
+    Ok(paper)
+}
+
+fn faults(given: &FaultsConfig) -> FaultConfig {
+    let usual = FaultConfig::default();
+    FaultConfig {
+        seed: given.seed,
+        refuse: given.refuse,
+        delay: given.delay,
+        cut_before: given.cut_before,
+        cut_after: given.cut_after,
+        late_commit: given.late_commit,
+        false_not_found: given.false_not_found,
+        duplicate_fill: given.duplicate_fill,
+        late_fill: given.late_fill,
+        silence: given.silence,
+        delay_max: given.delay_max.unwrap_or(usual.delay_max),
+        late_commit_max: given.late_commit_max.unwrap_or(usual.late_commit_max),
+        late_fill_max: given.late_fill_max.unwrap_or(usual.late_fill_max),
+        silence_for: given.silence_for.unwrap_or(usual.silence_for),
+        ..usual
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_configuration_makes_two_exchanges_that_are_valid() {
+        let config = Config::built_in(Path::new("/data"));
+        for account in &config.accounts {
+            let paper = paper(&account.venue, &[account]).unwrap();
+            paper.check().unwrap();
+            assert_eq!(paper.id, account.venue);
+            assert_eq!(paper.accounts[&account.id].len(), 1);
+        }
+        let setup = setup(&config);
+        assert_eq!(setup.deployments.len(), 1);
+        assert_eq!(setup.accounts.len(), 2);
+    }
+
+    #[test]
+    fn an_exchange_is_changed_as_its_account_says() {
+        let mut account = Config::built_in(Path::new("/data")).accounts.remove(0);
+        account.venue = "elsewhere".parse().unwrap();
+        account.paper.prices.fixed.insert("HYPE".parse().unwrap(), "38".parse().unwrap());
+        account.paper.faults.cut_after = 50;
+        let paper = paper(&account.venue, &[&account]).unwrap();
+        paper.check().unwrap();
+        assert_eq!(paper.prices[&"HYPE".parse().unwrap()], PriceSource::Fixed { price: "38".parse().unwrap() });
+        assert_eq!(paper.faults.cut_after, 50);
+        account.paper.prices.fixed.insert("HPYE".parse().unwrap(), "38".parse().unwrap());
+        assert!(super::paper(&account.venue, &[&account]).unwrap_err().contains("prices names HPYE"));
+    }
+}
