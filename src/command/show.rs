@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Options;
 use super::backend::Backend;
 use super::exit::{CommandError, Done};
-use super::table::{Column, clean, number, shown, table, text};
+use super::table::{Column, clean, moment, number, shown, table, text};
 
 const LEGS: &[Column] = &[
     text("account", "account"),
@@ -16,7 +16,6 @@ const LEGS: &[Column] = &[
     number("filled", "filled_quantity"),
     number("price", "average_price"),
     text("fees", "fees"),
-    text("order", "client_order_id"),
 ];
 
 /// An execution as text: its legs, and a sentence for each leg that has a reason.
@@ -43,7 +42,7 @@ const POSITIONS: &[Column] = &[
     text("deployment", "deployment"),
     text("account", "account"),
     text("instrument", "instrument"),
-    text("direction", "direction"),
+    text("side", "direction"),
     number("quantity", "quantity"),
     number("entry", "entry_price"),
     number("mark", "mark_price"),
@@ -59,20 +58,16 @@ pub(crate) fn positions_table<'a>(rows: impl IntoIterator<Item = &'a Value>, not
 const ORDERS: &[Column] = &[
     text("order", "client_order_id"),
     text("account", "account"),
-    text("instrument", "instrument"),
-    text("side", "side"),
+    text("what", "side quantity instrument"),
     text("state", "state"),
-    number("quantity", "quantity"),
     number("filled", "filled_quantity"),
     number("price", "average_price"),
 ];
 
 const FILLS: &[Column] = &[
-    text("at", "at"),
+    moment("at", "at"),
     text("account", "account"),
-    text("instrument", "instrument"),
-    text("side", "side"),
-    number("quantity", "quantity"),
+    text("what", "side quantity instrument"),
     number("price", "price"),
     text("fee", "fee"),
     text("signal", "signal_id"),
@@ -81,13 +76,13 @@ const FILLS: &[Column] = &[
 const EQUITY: &[Column] = &[
     text("account", "account"),
     text("deployment", "deployment"),
-    text("currency", "currency"),
+    text("in", "currency"),
     number("capital", "capital"),
     number("realized", "realized_pnl"),
-    number("fees", "fees"),
     number("unrealized", "unrealized_pnl"),
-    number("committed", "committed"),
-    number("reserved", "reserved"),
+    number("fees", "fees"),
+    number("margin", "committed"),
+    number("on hold", "reserved"),
     number("equity", "equity"),
 ];
 
@@ -174,7 +169,7 @@ const UNKNOWN: &[Column] = &[
     text("account", "account"),
     text("instrument", "instrument"),
     text("order", "client_order_id"),
-    text("since", "since"),
+    moment("since", "since"),
     text("why", "why"),
 ];
 
