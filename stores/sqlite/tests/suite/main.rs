@@ -6,3 +6,4 @@ mod owner;
 mod property;
 mod support;
 mod tools;
+mod views;
