@@ -291,7 +291,7 @@ mod tests {
         check(&["sell 1 100", "buy 1 90"], "0", "0", "10");
         check(&["sell 2 100", "buy 1 110"], "-1", "-100", "-10");
         // A third of the cost is no decimal: what is not released stays.
-        check(&["buy 3 0.3333", "buy 0.1 1", "sell 1 1"], "2.1", "0.7449", "0.645");
+        check(&["buy 3 0.3333", "buy 0.1 1", "sell 1 1"], "2.1", "0.7451", "0.6452");
     }
 
     #[test]

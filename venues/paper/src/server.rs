@@ -117,8 +117,9 @@ impl Server {
     pub fn poll(&mut self, now: Timestamp) -> Polled {
         let mut polled = Polled::default();
         while let Some(next) = self.next_wakeup().filter(|next| *next <= now) {
+            let price_changed = self.next_match() == Some(next);
             self.now = next;
-            if self.next_match() == Some(next) {
+            if price_changed {
                 self.exchange.match_resting(next);
                 self.flush(Duration::ZERO);
             } else if let Some((_, event)) = self.events.pop_first() {
@@ -141,7 +142,8 @@ impl Server {
         self.exchange.has_open_orders().then(|| self.exchange.next_price_change(self.now)).flatten()
     }
 
-    /// The client is gone: what it sent still takes effect, but nothing comes back to it any more.
+    /// The client is gone: what it sent still takes effect, but neither answers nor reports that are on their way come back to it.
+    /// What happens from now on is told to whoever listens then.
     pub fn forget_clients(&mut self) {
         self.events.retain(|_, event| match event {
             Event::Arrive { token, .. } => {
