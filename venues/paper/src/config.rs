@@ -201,8 +201,7 @@ impl Config {
             return Err(format!("prices names {symbol}, which is no instrument of it"));
         }
         for (field, share) in [("spread", self.spread), ("slippage", self.slippage)] {
-            let fits = share.to_string().parse::<Fraction>().is_ok_and(|share| share <= tenth()) && share.decimal().scale() <= 8;
-            if !fits {
+            if share > tenth() || share.decimal().scale() > 8 {
                 return Err(format!("{field} is {share}, but must be at most 0.1, with at most 8 decimals"));
             }
         }

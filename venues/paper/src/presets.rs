@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use omnivenue_core::model::ids::Asset;
+use omnivenue_core::model::ids::{AccountId, Asset};
 use omnivenue_core::model::instrument::{InstrumentSpec, Market, PriceRule};
+use omnivenue_core::model::number::Amount;
 use omnivenue_core::venue::{Absence, NonceRule, OrderCapabilities, Resend};
 
 use crate::config::{Config, Latency, PriceSource, quarter_second};
@@ -125,12 +126,7 @@ impl Config {
 
     /// The same exchange with an account that starts with this much of an asset.
     #[must_use]
-    pub fn with_account(
-        mut self,
-        account: &omnivenue_core::model::ids::AccountId,
-        asset: Asset,
-        amount: omnivenue_core::model::number::Amount,
-    ) -> Self {
+    pub fn with_account(mut self, account: &AccountId, asset: Asset, amount: Amount) -> Self {
         self.accounts.entry(account.clone()).or_default().insert(asset, amount);
         self
     }

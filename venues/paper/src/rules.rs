@@ -107,14 +107,14 @@ pub(crate) fn check_notional(place: &PlaceOrder, instrument: &Instrument, price:
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use omnivenue_core::model::instrument::Side;
 
     use super::*;
     use crate::config::Config;
 
     /// A valid order for an exchange, at time zero.
-    pub(crate) fn order(config: &Config, id: &str) -> PlaceOrder {
+    fn order(config: &Config, id: &str) -> PlaceOrder {
         let spec = config.instruments.iter().find(|spec| spec.base.as_str() == "HYPE").unwrap();
         let deadline = match config.orders.absence {
             Absence::Window { length, .. } => Some(Timestamp::EPOCH.after(length)),

@@ -94,7 +94,7 @@ fn faults_reach_the_adapter_as_what_they_are() {
     let exchange = PaperExchange::open(config(), None).unwrap();
     let account = exchange.account(&World::account());
     let symbol = "HYPE-USD".parse().unwrap();
-    let mut check = |fault: Option<FaultKind>, kind: ErrorKind, effect: Effect| {
+    let check = |fault: Option<FaultKind>, kind: ErrorKind, effect: Effect| {
         exchange.with(move |server| fault.into_iter().for_each(|fault| server.script(RequestKind::Cancel, fault, 1))).unwrap();
         let error = runtime().block_on(account.cancel(&symbol, &id("nothing"))).unwrap_err();
         assert_eq!((error.kind, error.effect), (kind, effect), "{error}");
