@@ -119,16 +119,14 @@ pub(crate) fn check_namespace(text: &str) -> Result<&str, StoreError> {
 fn random_namespace() -> Result<String, StoreError> {
     let path = Path::new("/dev/urandom");
     let failed = |e: std::io::Error| error::io(path, "read", &e);
-    let source = std::fs::File::open(path).map_err(failed)?;
+    let mut source = std::fs::File::open(path).map_err(failed)?;
     let mut tag = String::new();
-    for byte in source.bytes() {
+    while tag.len() < TAG_LENGTH {
+        let mut byte = [0];
+        source.read_exact(&mut byte).map_err(failed)?;
         // 252 = 7 × 36: what is above would make the first letters likelier.
-        let byte = usize::from(byte.map_err(failed)?);
-        if byte < 252 {
-            tag.push(char::from(TAG_LETTERS[byte % 36]));
-        }
-        if tag.len() == TAG_LENGTH {
-            break;
+        if byte[0] < 252 {
+            tag.push(char::from(TAG_LETTERS[usize::from(byte[0]) % TAG_LETTERS.len()]));
         }
     }
     Ok(tag)

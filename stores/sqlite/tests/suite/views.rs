@@ -70,7 +70,7 @@ fn caught_up(views: &ViewsProjector, seq: u64) {
 fn rows(place: &Place, table: &str) -> Vec<Value> {
     let conn = Connection::open(place.file("trading.views.db")).unwrap();
     let mut statement = conn.prepare(&format!("SELECT * FROM {table}")).unwrap();
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let row = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Value> {
         let mut object = serde_json::Map::new();
         for (index, name) in names.iter().enumerate() {
