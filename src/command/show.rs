@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Options;
 use super::backend::Backend;
 use super::exit::{CommandError, Done};
-use super::table::{Column, clean, moment, number, shown, table, text};
+use super::table::{Column, clean, id, moment, number, shown, table, text, wrapped};
 
 const LEGS: &[Column] = &[
     text("account", "account"),
@@ -33,7 +33,8 @@ pub(crate) fn execution(execution: &Value) -> String {
     for leg in &rows {
         let Some(reason) = leg.get("reason").and_then(Value::as_str) else { continue };
         let code = leg.get("code").and_then(Value::as_str).map(|code| format!(" ({})", clean(code))).unwrap_or_default();
-        out.push_str(&format!("\n{}: {}{code}: {}", shown(leg.get("account")), shown(leg.get("shown")), clean(reason)));
+        let sentence = format!("{}: {}{code}: {}", shown(leg.get("account")), shown(leg.get("shown")), clean(reason));
+        out.push_str(&format!("\n{}", wrapped(&sentence)));
     }
     out
 }
@@ -56,7 +57,7 @@ pub(crate) fn positions_table<'a>(rows: impl IntoIterator<Item = &'a Value>, not
 }
 
 const ORDERS: &[Column] = &[
-    text("order", "client_order_id"),
+    id("order", "client_order_id"),
     text("account", "account"),
     text("what", "side quantity instrument"),
     text("state", "state"),
@@ -124,7 +125,8 @@ pub(crate) async fn status(options: &Options) -> Result<Done, CommandError> {
         let engine = if running { "running" } else { "not running; this is what the files say" };
         format!("engine: {engine}\njournal: {}\n{}", config.journal_path().display(), health_text(&health))
     })?;
-    Ok(Done::Well)
+    let unknown = health["unknown"].as_array().is_some_and(|orders| !orders.is_empty());
+    Ok(if unknown { Done::Unknown } else { Done::Well })
 }
 
 /// The accounts of a health report as a table.
@@ -168,8 +170,7 @@ const UNKNOWN: &[Column] = &[
     text("signal", "signal_id"),
     text("account", "account"),
     text("instrument", "instrument"),
-    text("order", "client_order_id"),
-    moment("since", "since"),
+    id("order", "client_order_id"),
     text("why", "why"),
 ];
 

@@ -122,7 +122,7 @@ impl SendSignal {
     fn body(&self, config: &Config) -> Result<Value, CommandError> {
         let mut body = match &self.json_input {
             Some(given) => from_json(given)?,
-            None => self.from_flags()?,
+            None => self.flags()?,
         };
         let mut set = |key: &str, value: Option<&String>| {
             if let Some(value) = value {
@@ -144,7 +144,7 @@ impl SendSignal {
         Ok(Value::Object(body))
     }
 
-    fn from_flags(&self) -> Result<Map<String, Value>, CommandError> {
+    fn flags(&self) -> Result<Map<String, Value>, CommandError> {
         let mut body = Map::new();
         let mut set = |key: &str, value: Option<&String>| value.map(|value| body.insert(key.to_owned(), json!(value)));
         set("asset", self.asset.as_ref());

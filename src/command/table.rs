@@ -1,6 +1,6 @@
 //! Answers as tables for people: at most [`WIDTH`] columns wide, numbers exactly as the engine gave them.
 
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle};
 use serde_json::Value;
 
 /// The widest table, in columns.
@@ -21,6 +21,7 @@ enum Kind {
     Text,
     Number,
     Moment,
+    Id,
 }
 
 /// A column of text.
@@ -36,6 +37,11 @@ pub(crate) const fn number(title: &'static str, key: &'static str) -> Column {
 /// A column of times, to the second.
 pub(crate) const fn moment(title: &'static str, key: &'static str) -> Column {
     Column { title, key, kind: Kind::Moment }
+}
+
+/// A column of names that are copied: never wrapped.
+pub(crate) const fn id(title: &'static str, key: &'static str) -> Column {
+    Column { title, key, kind: Kind::Id }
 }
 
 impl Column {
@@ -86,9 +92,31 @@ pub(crate) fn table<'a>(rows: impl IntoIterator<Item = &'a Value>, columns: &[Co
         if let Some(drawn) = table.column_mut(place) {
             drawn.set_cell_alignment(if column.kind == Kind::Number { CellAlignment::Right } else { CellAlignment::Left });
             drawn.set_padding((0, gap));
+            if matches!(column.kind, Kind::Id | Kind::Moment) {
+                drawn.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// A sentence in lines of at most [`WIDTH`] columns, broken at spaces; further lines are indented.
+pub(crate) fn wrapped(sentence: &str) -> String {
+    let mut lines = String::new();
+    let mut used = 0;
+    for word in sentence.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > usize::from(WIDTH) {
+            lines.push_str("\n  ");
+            used = 2;
+        } else if used > 0 {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(word);
+        used += length;
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -124,6 +152,15 @@ mod tests {
         let flat: String = table.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
         assert!(flat.contains("12345678.") && flat.contains("38.12345"), "{table}");
         assert!(table.lines().last().is_some() && table.contains(" - "), "{table}");
+    }
+
+    #[test]
+    fn sentences_are_broken_at_spaces() {
+        let sentence = "word ".repeat(60);
+        let lines = wrapped(sentence.trim());
+        assert!(widest(&lines) <= usize::from(WIDTH) && lines.contains("\n  word"), "{lines}");
+        assert_eq!(lines.split_whitespace().count(), 60);
+        assert_eq!(wrapped("short"), "short");
     }
 
     #[test]
