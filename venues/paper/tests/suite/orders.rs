@@ -207,3 +207,32 @@ fn another_account_is_another_world_and_an_unknown_one_is_refused() {
     assert!(matches!(ask("other"), Answer::Refused(refusal) if refusal.code == RefusalCode::UnknownOrder));
     assert!(matches!(ask("nobody"), Answer::Refused(refusal) if refusal.code == RefusalCode::UnknownAccount));
 }
+
+#[test]
+fn positions_and_open_orders_hold_their_margin() {
+    let at = |leverage: &str, order: PlaceOrder| PlaceOrder { leverage: leverage.parse().unwrap(), ..order };
+    // 6080 of 10000 are held at leverage 1, as a position or as an order.
+    for rests in [false, true] {
+        let mut world = perp();
+        let order = world.order("a1", Buy, "160", "39");
+        world.place(&if rests { limit(&order, "37.999", Gtc, false) } else { order }).unwrap();
+        let order = world.order("a2", Buy, "160", "39");
+        assert_eq!(world.place(&order).unwrap_err().code, RefusalCode::InsufficientFunds, "{rests}");
+        let order = world.order("a3", Buy, "160", "39");
+        world.place(&at("2", order)).unwrap();
+    }
+}
+
+#[test]
+fn closing_at_another_leverage_leaves_that_of_the_rest() {
+    let mut world = perp();
+    let at = |leverage: &str, order: PlaceOrder| PlaceOrder { leverage: leverage.parse().unwrap(), ..order };
+    let order = world.order("a1", Buy, "1000", "39");
+    world.place(&at("5", order)).unwrap();
+    let order = world.order("a2", Sell, "10", "37");
+    world.place(&at("1", order)).unwrap();
+    assert_eq!(world.truth().positions[&"HYPE".parse().unwrap()].leverage.to_string(), "5");
+    let order = world.order("a3", Buy, "1", "39");
+    world.place(&at("4", order)).unwrap();
+    assert_eq!(world.truth().positions[&"HYPE".parse().unwrap()].leverage.to_string(), "4");
+}

@@ -4,11 +4,13 @@ use std::future::Future;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use omnivenue_core::model::ids::AccountId;
 use omnivenue_core::model::instrument::Side::Buy;
-use omnivenue_core::model::order::OrderStatus;
+use omnivenue_core::model::order::{OrderReport, OrderStatus};
 use omnivenue_core::model::signal::TimeInForce::{Gtc, Ioc};
-use omnivenue_core::venue::{Absence, Evidence, ProbePermission, Resend};
-use omnivenue_paper::{Config, FaultConfig, FaultKind, LinkError, PlaceOrder, Question, Request, RequestKind, probe};
+use omnivenue_core::venue::{Absence, AccountSnapshot, Evidence, ProbePermission, Quote, Resend, Sink};
+use omnivenue_paper::{Config, FaultConfig, FaultKind, Link, LinkError, PlaceOrder, Question, Request, RequestKind, Response, probe};
 use proptest::prelude::*;
 
 use crate::world::{TestLink, World, limit, quiet};
@@ -263,5 +265,48 @@ proptest! {
             Some(None) => prop_assert_eq!(truth.orders.len(), 0),
             None => prop_assert!(case.world(|world| world.config.orders.absence) == Absence::Never, "no verdict"),
         }
+    }
+}
+
+/// A link to an exchange that lists no orders: only trades tell of those that ended.
+struct Forgetful(TestLink);
+
+#[async_trait]
+impl Link for Forgetful {
+    async fn call(&self, request: Request) -> Result<Response, LinkError> {
+        match self.0.call(request).await? {
+            Response::Snapshot(snapshot) => Ok(Response::Snapshot(AccountSnapshot { orders: Vec::new(), ..snapshot })),
+            other => Ok(other),
+        }
+    }
+
+    async fn updates(&self, account: &AccountId, sink: Sink<OrderReport>) -> Result<(), LinkError> {
+        self.0.updates(account, sink).await
+    }
+
+    async fn quotes(&self, sink: Sink<Quote>) -> Result<(), LinkError> {
+        self.0.quotes(sink).await
+    }
+}
+
+#[test]
+fn trades_alone_are_evidence() {
+    for (depth, status, filled) in [(None, OrderStatus::Filled, "1"), (Some("20"), OrderStatus::Canceled, "0.52")] {
+        let mut config = Config::ostium_like();
+        config.depth = depth.map(|depth| depth.parse().unwrap());
+        let case = Case::sent(config.clone(), Some(FaultKind::CutAfter));
+        case.world(|world| world.server.script(RequestKind::Order, FaultKind::FalseNotFound, 3));
+        let (account, wire) = (World::account(), case.order.to_wire());
+        let permission = ProbePermission { may_resend: false, now: case.world(|world| world.now) };
+        let question = Question {
+            account: &account,
+            client_order_id: &case.order.client_order_id,
+            wire: &wire,
+            deadline: case.order.deadline,
+            permission,
+        };
+        let evidence = wait_for(probe(&Forgetful(case.link), &config.orders, question)).unwrap();
+        let Evidence::Present(report) = evidence else { panic!("{evidence:?}") };
+        assert_eq!((report.status, report.filled_quantity.to_string(), report.fills.len()), (status, filled.into(), 1));
     }
 }
