@@ -119,25 +119,24 @@ impl Drop for ViewsProjector {
 fn follow_while_wanted(follower: &mut Follower, woken: &Receiver<()>, shared: &Shared) {
     let mut wanted = true;
     while wanted {
+        let path = follower.path().to_owned();
         let result = follower.catch_up(|as_of| {
-            shared.state().as_of = as_of;
+            let mut state = shared.state();
+            state.as_of = as_of;
+            if state.trouble.take().is_some() {
+                tracing::info!(views = %path.display(), as_of, "the views can be written again");
+            }
             shared.moved.notify_all();
             !shared.stopped()
         });
-        let trouble = result.err().map(|e| e.to_string());
-        let mut state = shared.state();
-        if state.trouble != trouble {
-            match &trouble {
-                Some(why) => {
-                    tracing::warn!(views = %follower.path().display(), why, "the views are behind; this is tried again")
-                }
-                None => {
-                    tracing::info!(views = %follower.path().display(), "the views are up to date again")
-                }
+        if let Err(e) = result {
+            let why = e.to_string();
+            let mut state = shared.state();
+            if state.trouble.as_ref() != Some(&why) {
+                tracing::warn!(views = %path.display(), why, "the views are behind; this is tried again");
+                state.trouble = Some(why);
             }
-            state.trouble = trouble;
         }
-        drop(state);
         match woken.recv_timeout(POLL) {
             Ok(()) if !shared.stopped() => std::thread::sleep(GATHER),
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
