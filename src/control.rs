@@ -6,6 +6,7 @@
 //!
 //! The server lives on its own thread and only holds a handle of the engine: a slow, dead or hostile client delays nobody else.
 
+mod address;
 mod client;
 mod engine;
 mod frame;

@@ -302,6 +302,9 @@ fn faults(given: &FaultsConfig) -> FaultConfig {
 
 #[cfg(test)]
 mod tests {
+    use omnivenue_core::engine::Wait;
+    use omnivenue_core::model::signal::Signal;
+
     use super::*;
 
     #[test]
@@ -316,6 +319,58 @@ mod tests {
         let setup = setup(&config);
         assert_eq!(setup.deployments.len(), 1);
         assert_eq!(setup.accounts.len(), 2);
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    fn signal(id: &str) -> Signal {
+        Signal::from_json(&format!(r#"{{"id":"{id}","agent":"demo","asset":"HYPE","direction":"long","sizing":{{"notional":"500"}}}}"#))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_kill_without_an_engine_holds_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::built_in(folder.path());
+        let kill = Latch::Kill { scope: KillScope::All, reason: "lunch".into() };
+        latch(&config, kill).unwrap();
+        block_on(async {
+            let engine = open(&config).await.unwrap();
+            assert_eq!(engine.health().await.unwrap().kills.len(), 1);
+            let refused = engine.execute(signal("a"), Wait::Settled).await.unwrap();
+            assert!(refused.legs.iter().all(|leg| leg.code.as_deref() == Some("killed")), "{refused:?}");
+            let busy = latch(&config, Latch::Resume { scope: KillScope::All, reason: "back".into() }).unwrap_err();
+            assert!(matches!(busy, OpenError::Journal(StoreError::InUse { .. })), "{busy}");
+            drop(engine.shutdown().await.unwrap());
+        });
+        latch(&config, Latch::Resume { scope: KillScope::All, reason: "back".into() }).unwrap();
+        block_on(async {
+            let engine = open(&config).await.unwrap();
+            let filled = engine.execute(signal("b"), Wait::Settled).await.unwrap();
+            assert!(filled.legs.iter().all(|leg| !leg.filled_quantity.is_zero()), "{filled:?}");
+            let truth = engine.exchange(&config.accounts[0].venue).and_then(|exchange| exchange.with(|server| server.truth()));
+            assert!(truth.is_some());
+            drop(engine.shutdown().await.unwrap());
+        });
+    }
+
+    #[test]
+    fn the_same_id_is_the_same_execution_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::built_in(folder.path());
+        let run = || {
+            block_on(async {
+                let engine = open(&config).await.unwrap();
+                let execution = engine.execute(signal("a"), Wait::Settled).await.unwrap();
+                let orders = engine.orders().await.unwrap().len();
+                drop(engine.shutdown().await.unwrap());
+                let ids: Vec<_> = execution.legs.iter().map(|leg| leg.client_order_id.clone()).collect();
+                (ids, orders)
+            })
+        };
+        assert_eq!(run(), run());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 use super::ANSWER_MAX;
+use super::address::Address;
 use super::frame::{LineReader, write_line};
 use super::protocol::{Failure, Line, Request, codes};
 
@@ -38,18 +39,17 @@ impl Client {
     pub async fn connect(path: &Path) -> Result<Option<Self>, Failure> {
         let wrong =
             |error: io::Error| Failure::new(codes::UNREACHABLE, format!("the control socket {} cannot be used: {error}", path.display()));
-        let connected = timeout(CONNECT_PATIENCE, UnixStream::connect(path)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        // A path that is too long, or whose folder is not there: no engine can listen on it.
+        let Some(address) = Address::of(path) else { return Ok(None) };
+        let connected =
+            timeout(CONNECT_PATIENCE, UnixStream::connect(address.path())).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         match connected {
             Ok(stream) => {
                 let (reader, writer) = stream.into_split();
                 Ok(Some(Self { reader: LineReader::new(reader, ANSWER_MAX), writer }))
             }
-            // No file, a file nobody listens on, or a path too long for any engine to listen on.
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidInput) =>
-            {
-                Ok(None)
-            }
+            // No file, or a file nobody listens on.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
             Err(error) => Err(wrong(error)),
         }
     }

@@ -82,3 +82,50 @@ impl Handler for EngineHandler {
         }
     }
 }
+
+#[cfg(all(test, feature = "sqlite", feature = "paper"))]
+mod tests {
+    use super::super::{Client, Server};
+    use super::*;
+    use crate::config::Config;
+
+    const SIGNAL: &str = r#"{"id":"a","agent":"demo","asset":"HYPE","direction":"long","sizing":{"notional":"500"}}"#;
+
+    #[test]
+    fn another_process_has_the_same_surface() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::built_in(folder.path());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let engine = crate::open(&config).await.unwrap();
+            let path = config.control_path();
+            let server = Server::start(&path, EngineHandler::new(Engine::clone(&engine))).unwrap();
+            let mut client = Client::connect(&path).await.unwrap().unwrap();
+            let signal: Value = serde_json::from_str(SIGNAL).unwrap();
+            let request = Request::Execute { signal: signal.clone(), wait: WaitFor::Settled };
+            let execution = client.ask(&request).await.unwrap();
+            assert_eq!(execution, client.ask(&request).await.unwrap(), "the same id is the same execution");
+            assert_eq!(execution["status"], "done");
+            assert_eq!(client.ask(&Request::Orders).await.unwrap().as_array().unwrap().len(), 2);
+            assert_eq!(client.ask(&Request::Positions).await.unwrap().as_array().unwrap().len(), 2);
+            let mut other = signal;
+            other["sizing"]["notional"] = "600".into();
+            let conflict = client.ask(&Request::Execute { signal: other.clone(), wait: WaitFor::Settled }).await.unwrap_err();
+            assert_eq!(conflict.code, "conflict");
+            other["sizing"]["notional"] = 600.into();
+            let wrong = client.ask(&Request::Execute { signal: other, wait: WaitFor::Settled }).await.unwrap_err();
+            assert_eq!(wrong.code, codes::BAD_REQUEST);
+            let mut seen = Vec::new();
+            let events = Request::Events { since: 0, follow: false };
+            let ended = client.stream(&events, |entry| {
+                seen.push(entry["seq"].as_u64().unwrap());
+                true
+            });
+            ended.await.unwrap();
+            assert!(seen.len() > 3 && seen.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seen:?}");
+            drop(server);
+            drop(engine.shutdown().await.unwrap());
+            assert_eq!(client.ask(&Request::Orders).await.unwrap_err().code, codes::UNREACHABLE);
+        });
+    }
+}

@@ -15,6 +15,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
 
 use super::REQUEST_MAX;
+use super::address::{Address, PATH_MAX};
 use super::frame::{LineError, LineReader, write_line};
 use super::protocol::{Failure, Line, Request, codes};
 
@@ -29,9 +30,6 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long requests that have begun may take to finish when the server stops.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The longest path a Unix socket may have, in bytes.
-const PATH_MAX: usize = 107;
 
 /// Answers requests. Its futures stay on the server's thread.
 #[allow(async_fn_in_trait, reason = "the server runs its futures on one thread and needs no bound on them")]
@@ -150,19 +148,18 @@ impl Drop for Server {
 
 /// Binds under another name, closes it to others, and only then gives it its name: at no time can another user connect.
 fn bind(path: &Path) -> Result<(std::os::unix::net::UnixListener, u32, u64), BindError> {
-    if path.as_os_str().len() > PATH_MAX {
-        return Err(BindError::TooLong { path: path.to_owned() });
-    }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+    let too_long = || BindError::TooLong { path: path.to_owned() };
+    let hidden = path.with_file_name(format!(".c{}", std::process::id()));
+    let (address, hidden_address) = Address::of(path).zip(Address::of(&hidden)).ok_or_else(too_long)?;
+    if std::os::unix::net::UnixStream::connect(address.path()).is_ok() {
         return Err(BindError::InUse { path: path.to_owned() });
     }
     let prepare = || {
-        let hidden = path.with_file_name(format!(".c{}", std::process::id()));
         match std::fs::remove_file(&hidden) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        let listener = std::os::unix::net::UnixListener::bind(&hidden)?;
+        let listener = std::os::unix::net::UnixListener::bind(hidden_address.path())?;
         listener.set_nonblocking(true)?;
         std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
         let metadata = std::fs::metadata(&hidden)?;
@@ -398,7 +395,21 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         drop(Server::start(&path, Stub(Arc::default())).unwrap());
-        let long = dir.path().join("x".repeat(PATH_MAX));
-        assert!(Server::start(&long, Stub(Arc::default())).unwrap_err().to_string().contains("shorter data_dir"));
+        let name = dir.path().join("x".repeat(PATH_MAX));
+        assert!(Server::start(&name, Stub(Arc::default())).unwrap_err().to_string().contains("shorter data_dir"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_socket_in_a_deep_folder_can_be_reached() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("d".repeat(120));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("control.sock");
+        let _server = Server::start(&path, Stub(Arc::default())).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            assert_eq!(client(&path).await.ask(&Request::Positions).await.unwrap(), serde_json::json!([]));
+        });
     }
 }
