@@ -38,7 +38,11 @@ impl fmt::Display for Violation {
 pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     let mut found = Vec::new();
     if stop == Stop::OutOfTime {
-        found.push(Violation::new("it ends", "something was still on its way when virtual time ran out".into()));
+        let book = world.kernel().map(|kernel| kernel.state().book());
+        let orders: Vec<String> = book.iter().flat_map(|book| book.unsettled().map(|id| format!("{id} {:?}", book.order(id).map(|order| &order.state)))).collect();
+        let legs: Vec<_> = book.iter().flat_map(|book| book.planned()).collect();
+        let accounts: Vec<_> = world.setup.accounts.keys().filter(|account| world.kernel().is_none_or(|kernel| !kernel.state().is_ready(account))).collect();
+        found.push(Violation::new("it ends", format!("when virtual time ran out, orders {orders:?} were unsettled, legs {legs:?} planned, accounts {accounts:?} not ready")));
     }
     let Some(kernel) = world.kernel() else {
         found.push(Violation::new("it runs", "no process was left".into()));
@@ -106,6 +110,15 @@ fn written_down_first(world: &World, found: &mut Vec<Violation>) {
     for sent in world.sent().into_iter().filter(|sent| !sent.durable) {
         found.push(Violation::new("written down first", format!("{} left at {} before its intent was durable", sent.order, sent.at)));
     }
+}
+
+/// Whether every position is the venue's.
+pub(crate) fn positions_agree(world: &World, book: &Book) -> bool {
+    world.wires.iter().all(|wire| {
+        wire.open().server.truth().accounts.iter().all(|(account, at_venue)| {
+            at_venue.positions.iter().all(|(symbol, position)| book.ledger().venue_quantity(account, symbol) == Ok(position.quantity))
+        })
+    })
 }
 
 /// Quantities, fees and equity are the venue's, to the last digit.

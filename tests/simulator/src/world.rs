@@ -488,7 +488,8 @@ impl World {
         let accounts = self.setup.accounts.keys().all(|account| process.kernel.state().is_ready(account));
         // Late commits and late fills may still be under way inside the exchanges; the engine must have compared itself with them since.
         let still = self.elapsed > CALM_AFTER + 15_000_000;
-        settled && accounts && still && !process.kernel.has_entries() && process.committing.is_none()
+        // An order that rests may have traded this very moment, and the report be on its way.
+        settled && accounts && still && !process.kernel.has_entries() && process.committing.is_none() && check::positions_agree(self, book)
     }
 
     /// Where no evidence can come, a person looks at the venue and settles it.
