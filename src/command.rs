@@ -45,11 +45,13 @@ engine themselves, and verbs that only show read the files.";
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  refused or failed: a leg was refused, rejected, expired or canceled; or a check did not pass
+  1  refused or failed: a leg was refused, rejected, expired or canceled, or a check did not pass
   2  wrong usage, wrong input or wrong configuration; nothing was done
   3  some leg is unknown: it may have taken effect, see its reason
   4  the engine cannot be reached, or the journal is in use by another process
-Without omnivenue.toml a built-in configuration holds: two paper venues, one agent `demo`, data in .omnivenue";
+
+Without omnivenue.toml a built-in configuration holds: two paper venues, one agent `demo`, data in
+.omnivenue. OMNIVENUE_LOG sets what is logged to stderr, such as `debug`.";
 
 /// What every verb takes.
 #[derive(Debug, Clone, Args)]
@@ -90,7 +92,7 @@ enum Verb {
     Init(init::Init),
     /// Send one signal to all its venues and wait for what becomes of it
     Signal(Box<signal::SendSignal>),
-    /// Carry out signals from a file or stdin, one JSON object a line, and keep the engine running for other commands
+    /// Carry out signals from a file or stdin, one JSON object a line; serves other commands meanwhile
     Run(run::Run),
     /// How the engine, its accounts and its journal stand
     Status,
@@ -119,7 +121,7 @@ enum Verb {
     /// Check, export or copy the journal
     #[command(subcommand)]
     Journal(journal::JournalVerb),
-    /// Check the configuration, the files, their permissions, the journal's chain and the accounts
+    /// Check the configuration, files, permissions, the journal's chain, the engine and its accounts
     Doctor,
 }
 
@@ -185,6 +187,6 @@ mod tests {
         let help = Cli::command().render_long_help().to_string();
         assert!(help.contains("Exit codes:") && help.contains("some leg is unknown"), "{help}");
         let widest = help.lines().map(|line| line.chars().count()).max();
-        assert!(widest <= Some(105), "{help}");
+        assert!(widest <= Some(110), "{help}");
     }
 }

@@ -65,6 +65,8 @@ pub struct JournalConfig {
     pub chain_key: Option<SecretRef>,
     /// The tag that begins our client order ids; made once and kept in the data directory when absent.
     pub namespace: Option<String>,
+    /// Whether the journal's history is also kept as plain tables, in a file beside it that any SQLite tool can read.
+    pub views: bool,
 }
 
 /// Where the orders of an account go.

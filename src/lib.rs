@@ -1,4 +1,55 @@
-//! omnivenue
+//! One signal, every venue: an embeddable trading engine.
+//!
+//! It takes a *signal* from an *agent*, checks it against limits, writes down what it is about to do, sends the orders to every venue in
+//! parallel, and looks after what became of them: for one signal, deployment and account at most one entry order ever takes effect, however
+//! often the signal is delivered, whichever answer is lost, wherever the process is killed.
+//!
+//! This version trades on simulated exchanges only (`environment = "paper"`).
+//!
+//! # The smallest program
+//!
+//! ```
+//! use omnivenue::{Config, Signal, Wait};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! let config = Config::built_in(folder.path()); // two simulated venues, one agent; or Config::load("omnivenue.toml".as_ref())?
+//! let engine = omnivenue::open(&config).await?;
+//! let signal = Signal::from_json(r#"{"id": "tweet-42", "agent": "demo", "asset": "HYPE", "direction": "long", "sizing": {"notional": "500"}}"#)?;
+//! let execution = engine.execute(signal, Wait::Settled).await?;
+//! for leg in &execution.legs {
+//!     println!("{}: {} {}", leg.account, leg.state, leg.filled_quantity);
+//! }
+//! engine.shutdown().await?;
+//! # assert_eq!(execution.legs.len(), 2);
+//! # Ok(()) })
+//! # }
+//! ```
+//!
+//! The same id again is the same execution and sends nothing. A leg whose fate is not known is `unknown` and stays so until there is
+//! evidence: it is never reported as failed because of a timeout.
+//!
+//! # Where to go on
+//!
+//! - [`Config`]: who trades where, with what, within which limits; [`config::TEMPLATE`] is a commented one.
+//! - [`open()`]: from a configuration to an [`Engine`]; [`Engine`] is what a program holds: `execute`, `close_positions`, `positions`,
+//!   `equity`, `events`, `kill`, `reconcile`, `shutdown`.
+//! - [`model`]: signals, executions, exact numbers. Money is never a float.
+//! - [`venue`]: what a venue must do; [`paper`] is one, simulated, with faults on request.
+//! - [`journal`]: the durable, hash-chained log; [`sqlite`] keeps it in a file.
+//! - [`control`]: how other processes reach an engine that runs, as the `omnivenue` command does.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `sqlite` | the embedded journal |
+//! | `paper` | the simulated exchange |
+//! | `command` | the `omnivenue` command and the control socket |
+//!
+//! All are on by default. Without them this crate is the core: bring your own [`journal::Journal`] and [`venue::Venue`]s to
+//! [`Engine::open`].
 
 pub mod config;
 
@@ -7,3 +58,18 @@ pub mod open;
 
 #[cfg(feature = "command")]
 pub mod control;
+
+pub use omnivenue_core::engine::{Engine, EngineError, Wait};
+pub use omnivenue_core::model::close::{CloseRequest, CloseTarget};
+pub use omnivenue_core::model::execution::Execution;
+pub use omnivenue_core::model::signal::Signal;
+pub use omnivenue_core::{agent, engine, executor, gates, journal, ledger, model, venue};
+
+pub use self::config::Config;
+#[cfg(all(feature = "sqlite", feature = "paper"))]
+pub use self::open::{Opened, open};
+
+#[cfg(feature = "paper")]
+pub use omnivenue_paper as paper;
+#[cfg(feature = "sqlite")]
+pub use omnivenue_sqlite as sqlite;

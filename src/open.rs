@@ -13,7 +13,7 @@ use omnivenue_core::journal::{ChainKey, Journal, KillScope, StoreError};
 use omnivenue_core::model::ids::VenueId;
 use omnivenue_core::model::instrument::AssetMap;
 use omnivenue_paper::{FaultConfig, Latency, PaperExchange, PriceSource};
-use omnivenue_sqlite::SqliteArchive;
+use omnivenue_sqlite::{SqliteArchive, ViewsProjector};
 
 use crate::config::{AccountConfig, Config, FaultsConfig, Preset, SecretError};
 
@@ -56,7 +56,8 @@ pub enum OpenError {
 /// # Errors
 /// [`OpenError`]; [`StoreError::InUse`] in it when another engine has the journal.
 pub async fn open(config: &Config) -> Result<Opened, OpenError> {
-    let opened = take_journal(config)?;
+    let mut opened = take_journal(config)?;
+    let views = config.journal.views.then(|| opened.journal.keep_views()).transpose()?;
     let exchanges = exchanges(config)?;
     let venues = exchanges.iter().map(PaperExchange::venue).collect();
     let at = |account: &AccountConfig| {
@@ -74,7 +75,7 @@ pub async fn open(config: &Config) -> Result<Opened, OpenError> {
         recovery_wait: RECOVERY_WAIT,
     };
     let engine = Engine::open(parts).await?;
-    Ok(Opened { engine, exchanges })
+    Ok(Opened { engine, exchanges, views })
 }
 
 /// Writes one act of a person into the journal while no engine runs: a kill or its end. Nothing is asked of any venue and nothing is sent.
@@ -187,6 +188,7 @@ pub fn setup(config: &Config) -> Setup {
 pub struct Opened {
     engine: Engine,
     exchanges: Vec<PaperExchange>,
+    views: Option<ViewsProjector>,
 }
 
 impl Opened {
@@ -196,12 +198,20 @@ impl Opened {
         self.exchanges.iter().find(|exchange| exchange.config().id == *venue)
     }
 
-    /// Shuts the engine down, then the exchanges.
+    /// What keeps the views beside the journal, unless the configuration says that there are none.
+    #[must_use]
+    pub const fn views(&self) -> Option<&ViewsProjector> {
+        self.views.as_ref()
+    }
+
+    /// Shuts the engine down, then the exchanges. Gives back what keeps the views: it ends when dropped, whether or not they are up to
+    /// date, and the next engine goes on where it stopped.
     ///
     /// # Errors
     /// Those of [`Engine::shutdown`].
-    pub async fn shutdown(self) -> Result<(), EngineError> {
-        self.engine.shutdown().await
+    pub async fn shutdown(self) -> Result<Option<ViewsProjector>, EngineError> {
+        self.engine.shutdown().await?;
+        Ok(self.views)
     }
 }
 

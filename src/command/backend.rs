@@ -18,6 +18,9 @@ use super::output::Output;
 /// How long to wait for another command that has the journal at the moment.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long to wait for the views at the end.
+const VIEWS_PATIENCE: Duration = Duration::from_millis(500);
+
 /// How often to look meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -28,12 +31,12 @@ pub(crate) enum Backend {
     /// To an engine of this process, which others can reach meanwhile.
     Own(Box<Own>),
     /// To the files, for reading only.
-    Files(Files),
+    Files(Box<Files>),
 }
 
 /// The running engine, or what was done without it.
 pub(crate) enum Through<T> {
-    Running(Backend),
+    Running(PathBuf),
     Own(T),
 }
 
@@ -69,7 +72,7 @@ impl Backend {
     /// For verbs that act: the running engine, or else an engine of our own.
     pub(crate) async fn acting(config: &Config, output: Output) -> Result<Self, CommandError> {
         match Self::running_or(config, async || open::open(config).await).await? {
-            Through::Running(backend) => Ok(backend),
+            Through::Running(path) => Ok(Self::Running(path)),
             Through::Own(engine) => {
                 let server = Server::start(&config.control_path(), EngineHandler::new(Engine::clone(&engine)));
                 let server =
@@ -88,7 +91,7 @@ impl Backend {
         let mut waited = Duration::ZERO;
         loop {
             if Client::connect(&path).await?.is_some() {
-                return Ok(Through::Running(Self::Running(path)));
+                return Ok(Through::Running(path));
             }
             match own().await {
                 Ok(done) => return Ok(Through::Own(done)),
@@ -106,7 +109,7 @@ impl Backend {
         if Client::connect(&path).await?.is_some() {
             return Ok(Self::Running(path));
         }
-        Ok(Self::Files(Files::open(config)?))
+        Ok(Self::Files(Box::new(Files::open(config)?)))
     }
 
     /// Whether an engine of another process answers.
@@ -145,7 +148,12 @@ impl Backend {
         if let Self::Own(own) = self {
             let Own { server, engine } = *own;
             drop(server);
-            engine.shutdown().await.map_err(|error| CommandError::failed(error.to_string()))?;
+            let seq = engine.health().await.map_or(0, |health| health.durable_seq);
+            let views = engine.shutdown().await.map_err(Failure::from)?;
+            // The last act of this process: whoever looks at the views next should find what it did.
+            if let Some(views) = views {
+                let _ = views.wait_for(seq, VIEWS_PATIENCE);
+            }
         }
         Ok(())
     }

@@ -43,8 +43,9 @@ impl Close {
         let answer = backend.ask(Request::Close { request, wait }).await;
         backend.close().await?;
         let execution = answer?;
-        output.either(&execution, || show::execution(&execution))?;
-        signal::done(&execution)
+        let typed = signal::typed(&execution)?;
+        output.either(&typed, || show::execution(&execution))?;
+        Ok(Done::from(&typed))
     }
 
     fn request(self) -> Result<CloseRequest, CommandError> {

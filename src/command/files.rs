@@ -3,8 +3,9 @@
 use omnivenue::config::Config;
 use omnivenue::control::{Failure, Request, codes};
 use omnivenue::open;
-use omnivenue_core::engine::Books;
+use omnivenue_core::engine::{AccountHealth, Books, Health};
 use omnivenue_core::journal::Archive;
+use omnivenue_core::model::ids::{AccountId, VenueId};
 use omnivenue_sqlite::SqliteArchive;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,7 +16,10 @@ use super::exit::{CommandError, open_failure};
 const STRETCH: usize = 512;
 
 /// The journal, read without an engine; absent before the first start.
-pub(crate) struct Files(Option<SqliteArchive>);
+pub(crate) struct Files {
+    archive: Option<SqliteArchive>,
+    accounts: Vec<(AccountId, VenueId)>,
+}
 
 fn value(answer: impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(answer).map_err(|error| Failure::new(codes::FAILED, error.to_string()))
@@ -23,11 +27,13 @@ fn value(answer: impl Serialize) -> Result<Value, Failure> {
 
 impl Files {
     pub(crate) fn open(config: &Config) -> Result<Self, CommandError> {
-        open::archive(config).map(Self).map_err(|error| open_failure(&error).into())
+        let archive = open::archive(config).map_err(|error| open_failure(&error))?;
+        let accounts = config.accounts.iter().map(|account| (account.id.clone(), account.venue.clone())).collect();
+        Ok(Self { archive, accounts })
     }
 
     pub(crate) fn ask(&self, request: &Request) -> Result<Value, Failure> {
-        let Some(archive) = &self.0 else {
+        let Some(archive) = &self.archive else {
             return match request {
                 Request::Positions | Request::Orders | Request::Fills | Request::Equity => Ok(json!([])),
                 Request::Health => Ok(
@@ -43,10 +49,21 @@ impl Files {
             Request::Orders => value(books()?.orders()),
             Request::Fills => value(books()?.fills()),
             Request::Equity => value(books()?.equity()),
-            Request::Health => value(books()?.health()),
+            Request::Health => value(self.health(&books()?)),
             Request::Execution { id } => value(books()?.execution(archive, id).map_err(|error| Failure::from(&error))?),
             _ => Err(acts()),
         }
+    }
+
+    /// The journal knows which accounts are halted, the configuration which there are.
+    fn health(&self, books: &Books) -> Health {
+        let account = |(account, venue): &(AccountId, VenueId)| {
+            let halt = books.book().halt(account);
+            let status = if halt.is_some() { "halted" } else { "offline" };
+            let reason = halt.map(|why| why.reason.clone());
+            AccountHealth { account: account.clone(), venue: venue.clone(), status: status.to_owned(), reason, compared_ms_ago: None }
+        };
+        Health { accounts: self.accounts.iter().map(account).collect(), ..books.health() }
     }
 
     /// Hands over every entry after a number, until `item` has seen enough.
@@ -55,7 +72,7 @@ impl Files {
         if *follow {
             return Err(Failure::new(codes::UNREACHABLE, "no engine runs, so nothing happens that could be followed; leave out --follow"));
         }
-        let Some(archive) = &self.0 else { return Ok(()) };
+        let Some(archive) = &self.archive else { return Ok(()) };
         let mut seq = *since;
         loop {
             let entries = archive.entries_after(seq, STRETCH).map_err(|error| Failure::from(&error))?;

@@ -31,6 +31,8 @@ pub(crate) enum JournalVerb {
         #[arg(value_name = "FILE")]
         to: PathBuf,
     },
+    /// Write the views anew, the tables for people and tools beside the journal; an engine may be running
+    RebuildViews,
 }
 
 impl JournalVerb {
@@ -67,6 +69,10 @@ impl JournalVerb {
             Self::Backup { to } => {
                 omnivenue_sqlite::backup(&path, &to)?;
                 output.either(&json!({ "written": to }), || format!("copied the journal to {}", to.display()))?;
+            }
+            Self::RebuildViews => {
+                let entries = omnivenue_sqlite::rebuild_views(&path)?;
+                output.either(&json!({ "entries": entries }), || format!("rebuilt the views from {entries} entries"))?;
             }
         }
         Ok(Done::Well)

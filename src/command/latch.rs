@@ -76,8 +76,8 @@ async fn throw(options: &Options, request: Request, latch: Latch, text: &str) ->
     let (config, _) = options.load()?;
     let through = Backend::running_or(&config, async || open::latch(&config, latch.clone())).await?;
     let running = match through {
-        Through::Running(mut backend) => {
-            backend.ask(request).await?;
+        Through::Running(path) => {
+            Backend::Running(path).ask(request).await?;
             true
         }
         Through::Own(()) => false,
@@ -99,7 +99,8 @@ pub(crate) async fn reconcile(options: &Options) -> Result<Done, CommandError> {
         let text = show::accounts(&health);
         if all { text } else { format!("{text}\nsome accounts have not answered yet") }
     })?;
-    Ok(if all { Done::Well } else { Done::Refused })
+    let ready = health["accounts"].as_array().is_some_and(|accounts| accounts.iter().all(|account| account["status"] == "ready"));
+    Ok(if all && ready { Done::Well } else { Done::Refused })
 }
 
 /// Asks for a comparison and waits until every account has been compared since; says whether all were.

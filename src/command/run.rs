@@ -35,6 +35,16 @@ pub(crate) struct Run {
     in_flight: u16,
 }
 
+/// Carries out a signal. The engine answers after a while even if more can trade; who waits for the end asks again.
+async fn execute(handle: &Handle, body: &Value, wait: WaitFor) -> Result<Value, Failure> {
+    loop {
+        let execution = handle.ask(Request::Execute { signal: body.clone(), wait }).await?;
+        if wait != WaitFor::Settled || execution["status"] != "working" {
+            return Ok(execution);
+        }
+    }
+}
+
 /// What became of one line.
 struct Answer {
     line: u64,
@@ -142,7 +152,7 @@ impl Running {
                 self.pending.insert(line.number, id.clone());
                 let (handle, wait) = (self.handle.clone(), self.wait);
                 self.tasks.spawn(async move {
-                    let result = handle.ask(Request::Execute { signal: body, wait }).await;
+                    let result = execute(&handle, &body, wait).await;
                     Answer { line: line.number, id: Some(id), result }
                 });
                 Ok(())
@@ -154,7 +164,8 @@ impl Running {
         self.pending.remove(&answer.line);
         match answer.result {
             Ok(execution) => {
-                self.done = self.done.and(signal::done(&execution)?);
+                let execution = signal::typed(&execution)?;
+                self.done = self.done.and(Done::from(&execution));
                 self.output.line(&execution)
             }
             Err(failure) => {

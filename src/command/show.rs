@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Options;
 use super::backend::Backend;
 use super::exit::{CommandError, Done};
-use super::table::{Column, clean, number, shown, table, text};
+use super::table::{Column, clean, id, moment, number, shown, table, text, wrapped};
 
 const LEGS: &[Column] = &[
     text("account", "account"),
@@ -16,7 +16,6 @@ const LEGS: &[Column] = &[
     number("filled", "filled_quantity"),
     number("price", "average_price"),
     text("fees", "fees"),
-    text("order", "client_order_id"),
 ];
 
 /// An execution as text: its legs, and a sentence for each leg that has a reason.
@@ -34,7 +33,8 @@ pub(crate) fn execution(execution: &Value) -> String {
     for leg in &rows {
         let Some(reason) = leg.get("reason").and_then(Value::as_str) else { continue };
         let code = leg.get("code").and_then(Value::as_str).map(|code| format!(" ({})", clean(code))).unwrap_or_default();
-        out.push_str(&format!("\n{}: {}{code}: {}", shown(leg.get("account")), shown(leg.get("shown")), clean(reason)));
+        let sentence = format!("{}: {}{code}: {}", shown(leg.get("account")), shown(leg.get("shown")), clean(reason));
+        out.push_str(&format!("\n{}", wrapped(&sentence)));
     }
     out
 }
@@ -43,7 +43,7 @@ const POSITIONS: &[Column] = &[
     text("deployment", "deployment"),
     text("account", "account"),
     text("instrument", "instrument"),
-    text("direction", "direction"),
+    text("side", "direction"),
     number("quantity", "quantity"),
     number("entry", "entry_price"),
     number("mark", "mark_price"),
@@ -57,22 +57,18 @@ pub(crate) fn positions_table<'a>(rows: impl IntoIterator<Item = &'a Value>, not
 }
 
 const ORDERS: &[Column] = &[
-    text("order", "client_order_id"),
+    id("order", "client_order_id"),
     text("account", "account"),
-    text("instrument", "instrument"),
-    text("side", "side"),
+    text("what", "side quantity instrument"),
     text("state", "state"),
-    number("quantity", "quantity"),
     number("filled", "filled_quantity"),
     number("price", "average_price"),
 ];
 
 const FILLS: &[Column] = &[
-    text("at", "at"),
+    moment("at", "at"),
     text("account", "account"),
-    text("instrument", "instrument"),
-    text("side", "side"),
-    number("quantity", "quantity"),
+    text("what", "side quantity instrument"),
     number("price", "price"),
     text("fee", "fee"),
     text("signal", "signal_id"),
@@ -81,13 +77,13 @@ const FILLS: &[Column] = &[
 const EQUITY: &[Column] = &[
     text("account", "account"),
     text("deployment", "deployment"),
-    text("currency", "currency"),
+    text("in", "currency"),
     number("capital", "capital"),
     number("realized", "realized_pnl"),
-    number("fees", "fees"),
     number("unrealized", "unrealized_pnl"),
-    number("committed", "committed"),
-    number("reserved", "reserved"),
+    number("fees", "fees"),
+    number("margin", "committed"),
+    number("on hold", "reserved"),
     number("equity", "equity"),
 ];
 
@@ -129,7 +125,8 @@ pub(crate) async fn status(options: &Options) -> Result<Done, CommandError> {
         let engine = if running { "running" } else { "not running; this is what the files say" };
         format!("engine: {engine}\njournal: {}\n{}", config.journal_path().display(), health_text(&health))
     })?;
-    Ok(Done::Well)
+    let unknown = health["unknown"].as_array().is_some_and(|orders| !orders.is_empty());
+    Ok(if unknown { Done::Unknown } else { Done::Well })
 }
 
 /// The accounts of a health report as a table.
@@ -173,8 +170,7 @@ const UNKNOWN: &[Column] = &[
     text("signal", "signal_id"),
     text("account", "account"),
     text("instrument", "instrument"),
-    text("order", "client_order_id"),
-    text("since", "since"),
+    id("order", "client_order_id"),
     text("why", "why"),
 ];
 

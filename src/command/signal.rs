@@ -83,9 +83,12 @@ pub(super) fn wait(text: &str) -> Result<WaitFor, String> {
     serde_json::from_value(Value::String(text.to_owned())).map_err(|_| "give journaled, acknowledged or settled".to_owned())
 }
 
-/// A name that no other signal has.
+/// A name that no other signal has: 80 random bits.
 pub(super) fn fresh_id(prefix: &str) -> String {
-    format!("{prefix}-{:016x}{:016x}", SystemEnv.random(), SystemEnv.random())
+    const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let random = u128::from(SystemEnv.random()) << 64 | u128::from(SystemEnv.random());
+    let letter = |place: u32| char::from(LETTERS[usize::try_from((random >> (5 * place)) & 31).unwrap_or(0)]);
+    format!("{prefix}-{}", (0..16).map(letter).collect::<String>())
 }
 
 impl SendSignal {
@@ -107,18 +110,19 @@ impl SendSignal {
         .await;
         backend.close().await?;
         let (execution, positions) = answer?;
-        output.either(&execution, || {
+        let typed = typed(&execution)?;
+        output.either(&typed, || {
             let ours: Vec<&Value> = positions.as_array().into_iter().flatten().filter(|row| holds(row, &signal.id)).collect();
             format!("{}\n\n{}", show::execution(&execution), show::positions_table(ours, "no position of this signal"))
         })?;
-        done(&execution)
+        Ok(Done::from(&typed))
     }
 
     /// The signal in its published form, with a fresh id and the only agent where none is given.
     fn body(&self, config: &Config) -> Result<Value, CommandError> {
         let mut body = match &self.json_input {
             Some(given) => from_json(given)?,
-            None => self.from_flags()?,
+            None => self.flags()?,
         };
         let mut set = |key: &str, value: Option<&String>| {
             if let Some(value) = value {
@@ -140,7 +144,7 @@ impl SendSignal {
         Ok(Value::Object(body))
     }
 
-    fn from_flags(&self) -> Result<Map<String, Value>, CommandError> {
+    fn flags(&self) -> Result<Map<String, Value>, CommandError> {
         let mut body = Map::new();
         let mut set = |key: &str, value: Option<&String>| value.map(|value| body.insert(key.to_owned(), json!(value)));
         set("asset", self.asset.as_ref());
@@ -191,11 +195,9 @@ fn holds(position: &Value, signal: &SignalId) -> bool {
     position["signals"].as_array().is_some_and(|signals| signals.iter().any(|id| id == signal.as_str()))
 }
 
-/// How the command ends after this execution.
-pub(super) fn done(execution: &Value) -> Result<Done, CommandError> {
-    let execution: Execution = serde_json::from_value(execution.clone())
-        .map_err(|error| CommandError::failed(format!("the engine's answer is no execution: {error}")))?;
-    Ok(Done::from(&execution))
+/// The engine's answer as an execution.
+pub(super) fn typed(answer: &Value) -> Result<Execution, CommandError> {
+    serde_json::from_value(answer.clone()).map_err(|error| CommandError::failed(format!("the engine's answer is no execution: {error}")))
 }
 
 /// `omnivenue execution`.
@@ -212,8 +214,9 @@ impl Find {
         if execution.is_null() {
             return Err(CommandError::failed(format!("no signal {} is known", self.id)));
         }
-        options.output().either(&execution, || show::execution(&execution))?;
-        done(&execution)
+        let typed = typed(&execution)?;
+        options.output().either(&typed, || show::execution(&execution))?;
+        Ok(Done::from(&typed))
     }
 }
 

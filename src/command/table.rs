@@ -1,27 +1,58 @@
 //! Answers as tables for people: at most [`WIDTH`] columns wide, numbers exactly as the engine gave them.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle};
 use serde_json::Value;
 
 /// The widest table, in columns.
 pub(crate) const WIDTH: u16 = 100;
 
-/// One column: its title, the key of its value, and on which side it stands.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
+
+/// One column: its title, the key of its value (or several, which stand side by side), and what it holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
     title: &'static str,
     key: &'static str,
-    number: bool,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    Moment,
+    Id,
 }
 
 /// A column of text.
 pub(crate) const fn text(title: &'static str, key: &'static str) -> Column {
-    Column { title, key, number: false }
+    Column { title, key, kind: Kind::Text }
 }
 
 /// A column of numbers.
 pub(crate) const fn number(title: &'static str, key: &'static str) -> Column {
-    Column { title, key, number: true }
+    Column { title, key, kind: Kind::Number }
+}
+
+/// A column of times, to the second.
+pub(crate) const fn moment(title: &'static str, key: &'static str) -> Column {
+    Column { title, key, kind: Kind::Moment }
+}
+
+/// A column of names that are copied: never wrapped.
+pub(crate) const fn id(title: &'static str, key: &'static str) -> Column {
+    Column { title, key, kind: Kind::Id }
+}
+
+impl Column {
+    fn cell(self, row: &Value) -> String {
+        let all: Vec<String> = self.key.split(' ').map(|key| shown(row.get(key))).collect();
+        let cell = all.join(" ");
+        match (self.kind, cell.split_once('.')) {
+            (Kind::Moment, Some((seconds, _))) => format!("{seconds}Z"),
+            _ => cell,
+        }
+    }
 }
 
 /// A value as it stands in a cell; `-` when it is not known.
@@ -45,32 +76,47 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// The value at a dotted key.
-fn at<'a>(row: &'a Value, key: &str) -> Option<&'a Value> {
-    key.split('.').try_fold(row, |value, part| value.get(part))
-}
-
-/// Rows of objects as a table; `nothing` when there are none. Columns without any value are left out.
+/// Rows of objects as a table; `nothing` when there are none.
 pub(crate) fn table<'a>(rows: impl IntoIterator<Item = &'a Value>, columns: &[Column], nothing: &str) -> String {
-    let rows: Vec<&Value> = rows.into_iter().collect();
-    if rows.is_empty() {
+    let mut table = Table::new();
+    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    table.set_header(columns.iter().map(|column| column.title));
+    table.add_rows(rows.into_iter().map(|row| columns.iter().map(|column| column.cell(row)).collect::<Vec<_>>()));
+    if table.is_empty() {
         return nothing.to_owned();
     }
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(WIDTH);
-    table.set_header(columns.iter().map(|column| column.title));
-    for row in rows {
-        table.add_row(columns.iter().map(|column| shown(at(row, column.key))));
-    }
+    // Closer together where it would not fit otherwise; what does not fit even so is wrapped, never cut.
+    let content: usize = table.column_max_content_widths().into_iter().map(usize::from).sum();
+    let gap = if content + 2 * columns.len() <= usize::from(WIDTH) { 2 } else { 1 };
     for (place, column) in columns.iter().enumerate() {
         if let Some(drawn) = table.column_mut(place) {
-            drawn.set_cell_alignment(if column.number { CellAlignment::Right } else { CellAlignment::Left });
-            drawn.set_padding((0, 1));
+            drawn.set_cell_alignment(if column.kind == Kind::Number { CellAlignment::Right } else { CellAlignment::Left });
+            drawn.set_padding((0, gap));
+            if matches!(column.kind, Kind::Id | Kind::Moment) {
+                drawn.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// A sentence in lines of at most [`WIDTH`] columns, broken at spaces; further lines are indented.
+pub(crate) fn wrapped(sentence: &str) -> String {
+    let mut lines = String::new();
+    let mut used = 0;
+    for word in sentence.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > usize::from(WIDTH) {
+            lines.push_str("\n  ");
+            used = 2;
+        } else if used > 0 {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(word);
+        used += length;
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -109,6 +155,15 @@ mod tests {
     }
 
     #[test]
+    fn sentences_are_broken_at_spaces() {
+        let sentence = "word ".repeat(60);
+        let lines = wrapped(sentence.trim());
+        assert!(widest(&lines) <= usize::from(WIDTH) && lines.contains("\n  word"), "{lines}");
+        assert_eq!(lines.split_whitespace().count(), 60);
+        assert_eq!(wrapped("short"), "short");
+    }
+
+    #[test]
     fn what_is_not_known_is_a_dash() {
         let check = |value: Value, expected: &str| assert_eq!(shown(Some(&value)), expected);
         assert_eq!(shown(None), "-");
@@ -119,5 +174,7 @@ mod tests {
         check(json!([{"asset": "USDC", "amount": "0.1"}]), "0.1 USDC");
         check(json!("a\u{1b}[31mred\n"), "a\u{fffd}[31mred\u{fffd}");
         assert_eq!(table(&[], COLUMNS, "no positions"), "no positions");
+        assert_eq!(moment("at", "at").cell(&json!({"at": "2026-01-31T12:00:00.5Z"})), "2026-01-31T12:00:00Z");
+        assert_eq!(text("order", "side quantity").cell(&json!({"side": "buy", "quantity": "1.50"})), "buy 1.50");
     }
 }

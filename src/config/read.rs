@@ -26,8 +26,9 @@ pub(super) fn config(table: &BTreeMap<String, Node>, base: &Path) -> Result<Conf
     let issues = Issues::default();
     let root = Section::new("", None, table, &issues);
     let data_dir = base.join(root.text("data_dir", "a path").unwrap_or(".omnivenue"));
-    let journal =
-        root.section("journal").map_or(JournalConfig { path: None, chain_key: None, namespace: None }, |section| journal(&section, base));
+    let journal = root
+        .section("journal")
+        .map_or(JournalConfig { path: None, chain_key: None, namespace: None, views: true }, |section| journal(&section, base));
     let (accounts, agents, deployments) =
         (root.sections("account", ACCOUNT), root.sections("agent", AGENT), root.sections("deployment", DEPLOYMENT));
     let (risk, close_slippage) = risk(root.section("risk").as_ref());
@@ -63,8 +64,9 @@ fn journal(section: &Section<'_>, base: &Path) -> JournalConfig {
     {
         section.issue("namespace", format!("got \"{given}\", but must be 6 of a-z 0-9"));
     }
+    let views = section.flag("views").unwrap_or(true);
     section.finish();
-    JournalConfig { path, chain_key, namespace }
+    JournalConfig { path, chain_key, namespace, views }
 }
 
 fn secret(section: &Section<'_>, key: &str, text: &str, base: &Path) -> Option<SecretRef> {

@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use omnivenue_core::journal::{
-    Archive, ChainKey, ExecutionNumber, Snapshot, StoreError, StoredEntry,
-};
+use omnivenue_core::journal::{Archive, ChainKey, ExecutionNumber, Snapshot, StoreError, StoredEntry};
 use omnivenue_core::model::ids::{ClientOrderId, SignalId};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -36,11 +34,7 @@ impl SqliteArchive {
     pub(crate) fn open(path: &Path, key: ChainKey) -> Result<Self, StoreError> {
         let mut reader = Reader::open(path)?;
         let namespace = reader.read(|conn| Ok(schema::namespace(conn, path, &key)?))?;
-        Ok(Self {
-            reader: Mutex::new(reader),
-            key,
-            namespace,
-        })
+        Ok(Self { reader: Mutex::new(reader), key, namespace })
     }
 
     /// The tag that begins every client order id of this journal.
@@ -63,21 +57,11 @@ impl SqliteArchive {
         })
     }
 
-    fn query<T>(
-        &self,
-        query: impl FnMut(&Connection) -> Result<T, ReadError>,
-    ) -> Result<T, StoreError> {
-        self.reader
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .read(query)
+    fn query<T>(&self, query: impl FnMut(&Connection) -> Result<T, ReadError>) -> Result<T, StoreError> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).read(query)
     }
 
-    fn entries(
-        &self,
-        sql: &str,
-        parameters: impl rusqlite::Params + Copy,
-    ) -> Result<Vec<StoredEntry>, StoreError> {
+    fn entries(&self, sql: &str, parameters: impl rusqlite::Params + Copy) -> Result<Vec<StoredEntry>, StoreError> {
         self.query(|conn| {
             let mut statement = conn.prepare_cached(sql)?;
             let mut rows = statement.query(parameters)?;
@@ -91,10 +75,7 @@ impl SqliteArchive {
 
     fn execution(&self, sql: &str, id: &str) -> Result<Option<ExecutionNumber>, StoreError> {
         self.query(|conn| {
-            let found: Option<i64> = conn
-                .prepare_cached(sql)?
-                .query_row([id], |row| row.get(0))
-                .optional()?;
+            let found: Option<i64> = conn.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
             Ok(found.map(from_sql))
         })
     }
@@ -107,33 +88,18 @@ impl Archive for SqliteArchive {
 
     fn entries_after(&self, seq: u64, limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.entries(
-            "SELECT seq, at, body, hash FROM entries WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-            (to_sql(seq), limit),
-        )
+        self.entries("SELECT seq, at, body, hash FROM entries WHERE seq > ?1 ORDER BY seq LIMIT ?2", (to_sql(seq), limit))
     }
 
     fn entries_of(&self, execution: ExecutionNumber) -> Result<Vec<StoredEntry>, StoreError> {
-        self.entries(
-            "SELECT seq, at, body, hash FROM entries WHERE execution = ?1 ORDER BY seq",
-            [to_sql(execution)],
-        )
+        self.entries("SELECT seq, at, body, hash FROM entries WHERE execution = ?1 ORDER BY seq", [to_sql(execution)])
     }
 
     fn execution_of_signal(&self, id: &SignalId) -> Result<Option<ExecutionNumber>, StoreError> {
-        self.execution(
-            "SELECT execution FROM signals WHERE signal_id = ?1",
-            id.as_str(),
-        )
+        self.execution("SELECT execution FROM signals WHERE signal_id = ?1", id.as_str())
     }
 
-    fn execution_of_order(
-        &self,
-        id: &ClientOrderId,
-    ) -> Result<Option<ExecutionNumber>, StoreError> {
-        self.execution(
-            "SELECT execution FROM orders WHERE client_order_id = ?1",
-            id.as_str(),
-        )
+    fn execution_of_order(&self, id: &ClientOrderId) -> Result<Option<ExecutionNumber>, StoreError> {
+        self.execution("SELECT execution FROM orders WHERE client_order_id = ?1", id.as_str())
     }
 }

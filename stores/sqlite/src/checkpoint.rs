@@ -45,41 +45,24 @@ impl Checkpointer {
         let shared = Arc::new(Shared::default());
         let counted = Arc::clone(&shared);
         let hook = move |_: &mut rusqlite::hooks::Wal, pages: i32| {
-            counted
-                .pages
-                .store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            counted.pages.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         };
-        writer
-            .wal_hook(Some(hook))
-            .map_err(|e| error::sqlite(path, &e))?;
+        writer.wal_hook(Some(hook)).map_err(|e| error::sqlite(path, &e))?;
         let conn = connect(path)?;
         let (wake, woken) = sync_channel(1);
         let thread = {
             let (file, shared) = (path.to_owned(), Arc::clone(&shared));
             let named = std::thread::Builder::new().name("omnivenue-checkpoint".into());
-            named
-                .spawn(move || copy_when_woken(&file, &conn, &woken, &shared))
-                .map_err(|e| error::io(path, "start a thread for", &e))?
+            named.spawn(move || copy_when_woken(&file, &conn, &woken, &shared)).map_err(|e| error::io(path, "start a thread for", &e))?
         };
         let (wake, thread) = (Some(wake), Some(thread));
-        Ok(Self {
-            shared,
-            wake,
-            thread,
-            opener: Opener::here(),
-            next_wake: WORTH_COPYING,
-            next_truncate: BOUND,
-        })
+        Ok(Self { shared, wake, thread, opener: Opener::here(), next_wake: WORTH_COPYING, next_truncate: BOUND })
     }
 
     /// Why nothing may be written any more, if a copy failed in a way that leaves the disk's content in doubt.
     pub(crate) fn failed(&self) -> Option<String> {
-        self.shared
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// After a commit: wakes the thread when there is enough to copy. Never waits.
@@ -116,10 +99,7 @@ impl Checkpointer {
         } else {
             self.next_truncate = pages + WORTH_COPYING / 4;
             if pages >= 2 * BOUND {
-                tracing::warn!(
-                    pages,
-                    "the journal's write-ahead log keeps growing: a program that reads the journal holds it up"
-                );
+                tracing::warn!(pages, "the journal's write-ahead log keeps growing: a program that reads the journal holds it up");
             }
         }
         Ok(())
@@ -127,11 +107,7 @@ impl Checkpointer {
 
     #[cfg(test)]
     pub(crate) fn fail(&self, why: &str) {
-        *self
-            .shared
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(why.into());
+        *self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.into());
     }
 
     #[cfg(test)]
@@ -158,10 +134,7 @@ pub(crate) fn truncate(conn: &Connection) -> rusqlite::Result<bool> {
 }
 
 fn checkpoint(conn: &Connection, sql: &str) -> rusqlite::Result<bool> {
-    match conn
-        .prepare_cached(sql)?
-        .query_row([], |row| row.get::<_, i64>(0))
-    {
+    match conn.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)) {
         Ok(busy) => Ok(busy == 0),
         Err(e) if error::is_busy(&e) => Ok(false),
         Err(e) => Err(e),

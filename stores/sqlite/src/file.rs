@@ -22,26 +22,17 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
         Err(e) => return Err(error::io(path, "find", &e)),
     }
     if path.is_symlink() {
-        return Err(StoreError::Io(format!(
-            "{} is a symbolic link to nothing; remove it or create what it names",
-            path.display()
-        )));
+        return Err(StoreError::Io(format!("{} is a symbolic link to nothing; remove it or create what it names", path.display())));
     }
-    let name = path
-        .file_name()
-        .ok_or_else(|| StoreError::Io(format!("`{}` does not name a file", path.display())))?;
+    let name = path.file_name().ok_or_else(|| StoreError::Io(format!("`{}` does not name a file", path.display())))?;
     let folder = folder(path);
-    let folder = folder
-        .canonicalize()
-        .map_err(|e| error::io(folder, "find the folder", &e))?;
+    let folder = folder.canonicalize().map_err(|e| error::io(folder, "find the folder", &e))?;
     Ok(folder.join(name))
 }
 
 /// The folder a file is in.
 pub(crate) fn folder(path: &Path) -> &Path {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A file beside another: its name and an ending.
@@ -60,11 +51,7 @@ pub(crate) fn views_of(journal: &Path) -> PathBuf {
 
 /// Creates an empty private file, durably; it must not exist.
 pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
-    let created = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(PRIVATE)
-        .open(path);
+    let created = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path);
     created.map_err(|e| error::io(path, "create", &e))?;
     sync_folder(path)
 }
@@ -72,9 +59,7 @@ pub(crate) fn create(path: &Path) -> Result<(), StoreError> {
 /// Makes the names in a file's folder durable.
 pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
     let folder = folder(path);
-    File::open(folder)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|e| error::io(folder, "flush the folder", &e))
+    File::open(folder).and_then(|dir| dir.sync_all()).map_err(|e| error::io(folder, "flush the folder", &e))
 }
 
 /// Whether the file exists; refuses what cannot hold a journal. Looks without opening: closing a descriptor of our own would drop
@@ -86,10 +71,7 @@ pub(crate) fn exists_fit(path: &Path) -> Result<bool, StoreError> {
         Err(e) => return Err(error::io(path, "look at", &e)),
     };
     if !meta.is_file() {
-        return Err(StoreError::Incompatible(format!(
-            "{} is not a file; name a file for the journal",
-            path.display()
-        )));
+        return Err(StoreError::Incompatible(format!("{} is not a file; name a file for the journal", path.display())));
     }
     if meta.nlink() > 1 {
         return Err(StoreError::Incompatible(format!(
@@ -104,8 +86,7 @@ pub(crate) fn exists_fit(path: &Path) -> Result<bool, StoreError> {
 /// Refuses file systems on which locks and flushes are not to be relied on.
 pub(crate) fn refuse_network(path: &Path) -> Result<(), StoreError> {
     let folder = folder(path);
-    let stat = rustix::fs::statfs(folder)
-        .map_err(|e| error::io(folder, "look at the file system of", &e.into()))?;
+    let stat = rustix::fs::statfs(folder).map_err(|e| error::io(folder, "look at the file system of", &e.into()))?;
     match network(&stat) {
         None => Ok(()),
         Some(kind) => Err(StoreError::Incompatible(format!(
@@ -126,12 +107,7 @@ fn network(stat: &rustix::fs::StatFs) -> Option<&'static str> {
     (stat.f_flags & MNT_LOCAL == 0).then_some("a network file system")
 }
 
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "macos",
-    target_os = "ios"
-)))]
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios")))]
 fn network(_: &rustix::fs::StatFs) -> Option<&'static str> {
     None
 }
@@ -156,9 +132,7 @@ pub(crate) fn immutable_uri(path: &Path) -> String {
     let mut uri = String::from("file://");
     for byte in path.as_os_str().as_bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
-                uri.push(char::from(*byte))
-            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => uri.push(char::from(*byte)),
             _ => write!(uri, "%{byte:02X}").expect("writing to a string cannot fail"),
         }
     }
@@ -185,14 +159,10 @@ mod tests {
 
     #[test]
     fn names_beside_a_journal() {
-        let check =
-            |path: &str, views: &str| assert_eq!(views_of(Path::new(path)), Path::new(views));
+        let check = |path: &str, views: &str| assert_eq!(views_of(Path::new(path)), Path::new(views));
         check("/a/trading.journal", "/a/trading.views.db");
         check("/a/trading", "/a/trading.views.db");
         assert_eq!(beside(Path::new("/a/t.j"), "-wal"), Path::new("/a/t.j-wal"));
-        assert_eq!(
-            immutable_uri(Path::new("/a b/ü?#%.db")),
-            "file:///a%20b/%C3%BC%3F%23%25.db?immutable=1"
-        );
+        assert_eq!(immutable_uri(Path::new("/a b/ü?#%.db")), "file:///a%20b/%C3%BC%3F%23%25.db?immutable=1");
     }
 }

@@ -1,6 +1,7 @@
 //! The journal's one writer, and how it comes to be.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use omnivenue_core::journal::{ChainKey, Entry, Hash, IndexKey, Journal, StoreError};
@@ -12,6 +13,7 @@ use crate::chain::{self, Head, ReadError, from_sql, to_sql};
 use crate::checkpoint::{self, Checkpointer};
 use crate::lock::OwnerLock;
 use crate::schema::{self, BODY_VERSION, Content};
+use crate::views::ViewsProjector;
 use crate::{error, file};
 
 /// How long a commit waits for a tool that holds the file's write lock.
@@ -53,11 +55,7 @@ pub fn open(path: &Path, options: Options) -> Result<Opened, StoreError> {
     let journal = SqliteJournal::open(path.clone(), key.clone(), options.namespace.as_deref())?;
     let archive = SqliteArchive::open(&path, key)?;
     let namespace = archive.namespace().to_owned();
-    Ok(Opened {
-        journal,
-        archive,
-        namespace,
-    })
+    Ok(Opened { journal, archive, namespace })
 }
 
 /// The journal's one writer.
@@ -70,6 +68,7 @@ pub struct SqliteJournal {
     key: ChainKey,
     head: Head,
     poisoned: Option<String>,
+    followers: Vec<SyncSender<()>>,
     // In this order they are dropped: the lock goes last.
     checkpointer: Checkpointer,
     conn: Option<Connection>,
@@ -89,11 +88,7 @@ impl SqliteJournal {
             schema::create(&mut conn, &path, &key, namespace)?;
         }
         let stored = schema::namespace(&conn, &path, &key)?;
-        if let Some(given) = namespace
-            .map(schema::check_namespace)
-            .transpose()?
-            .filter(|given| *given != stored)
-        {
+        if let Some(given) = namespace.map(schema::check_namespace).transpose()?.filter(|given| *given != stored) {
             return Err(StoreError::Incompatible(format!(
                 "{} has the namespace {stored} for ever, not {given}; leave the namespace out or name another file",
                 path.display()
@@ -103,15 +98,7 @@ impl SqliteJournal {
         checkpoint::truncate(&conn).map_err(|e| error::sqlite(&path, &e))?;
         let head = check(&conn, &key).map_err(|e| named(&path, e))?;
         let checkpointer = Checkpointer::start(&path, &mut conn)?;
-        Ok(Self {
-            path,
-            key,
-            head,
-            poisoned: None,
-            checkpointer,
-            conn: Some(conn),
-            lock,
-        })
+        Ok(Self { path, key, head, poisoned: None, followers: Vec::new(), checkpointer, conn: Some(conn), lock })
     }
 
     /// The number of the last entry; 0 when there is none.
@@ -126,15 +113,24 @@ impl SqliteJournal {
         self.head.hash
     }
 
+    /// Starts to keep the views of this journal, on a thread of their own, woken after each commit.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the journal cannot be read through a second connection. Views that cannot be written are no error:
+    /// [`ViewsProjector::trouble`] tells, and it is tried again.
+    pub fn keep_views(&mut self) -> Result<ViewsProjector, StoreError> {
+        self.guard()?;
+        let (projector, wake) = ViewsProjector::start(&self.path, self.key.clone())?;
+        self.followers.push(wake);
+        Ok(projector)
+    }
+
     /// Erases what the caller attached to a signal, also from the file's free space and the write-ahead log, if no reader holds it.
     /// Says whether there was anything. The chain does not cover it and stays whole; copies of the file keep it.
     ///
     /// # Errors
     /// [`StoreError::Io`]; the journal itself is unharmed.
-    pub fn erase_metadata(
-        &mut self,
-        signal: &omnivenue_core::model::ids::SignalId,
-    ) -> Result<bool, StoreError> {
+    pub fn erase_metadata(&mut self, signal: &omnivenue_core::model::ids::SignalId) -> Result<bool, StoreError> {
         const ERASE: &str = "DELETE FROM metadata WHERE seq IN
             (SELECT e.seq FROM signals s JOIN entries e ON e.execution = s.execution WHERE s.signal_id = ?1)";
         self.guard()?;
@@ -158,16 +154,12 @@ impl SqliteJournal {
         }
         match &self.poisoned {
             None => Ok(()),
-            Some(why) => Err(StoreError::Io(format!(
-                "an earlier write failed, so nothing more is written until a restart ({why})"
-            ))),
+            Some(why) => Err(StoreError::Io(format!("an earlier write failed, so nothing more is written until a restart ({why})"))),
         }
     }
 
     fn connection(&self) -> Result<&Connection, StoreError> {
-        self.conn
-            .as_ref()
-            .ok_or_else(|| StoreError::Io("the journal is closed".into()))
+        self.conn.as_ref().ok_or_else(|| StoreError::Io("the journal is closed".into()))
     }
 
     /// The result of a write beside the entries: an error is the journal's end only if it leaves the disk's content in doubt.
@@ -186,10 +178,7 @@ impl SqliteJournal {
 
     /// Writes the entries in one transaction; returns the chain's new head once it is durable.
     fn commit(&mut self, entries: &[Entry]) -> Result<Head, ReadError> {
-        let conn = self
-            .conn
-            .as_ref()
-            .ok_or_else(|| StoreError::Io("the journal is closed".into()))?;
+        let conn = self.conn.as_ref().ok_or_else(|| StoreError::Io("the journal is closed".into()))?;
         self.checkpointer.bound(conn)?;
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let head = insert(conn, &self.key, self.head, entries)?;
@@ -208,6 +197,8 @@ impl Journal for SqliteJournal {
             Ok(head) => {
                 self.head = head;
                 self.checkpointer.committed();
+                // A follower that is awake already has a token and needs no second one.
+                self.followers.retain(|wake| !matches!(wake.try_send(()), Err(TrySendError::Disconnected(()))));
                 Ok(())
             }
             Err(e) => {
@@ -225,29 +216,14 @@ impl Journal for SqliteJournal {
         self.guard()?;
         let conn = self.connection()?;
         let find = || -> rusqlite::Result<Option<[u8; 32]>> {
-            conn.prepare_cached("SELECT hash FROM entries WHERE seq = ?1")?
-                .query_row([to_sql(seq)], |row| row.get(0))
-                .optional()
+            conn.prepare_cached("SELECT hash FROM entries WHERE seq = ?1")?.query_row([to_sql(seq)], |row| row.get(0)).optional()
         };
         let result = find().and_then(|found| match found {
             None => Ok(false),
-            Some(hash) => keep(
-                conn,
-                &self.key,
-                Head {
-                    seq,
-                    hash: Hash::from_bytes(hash),
-                },
-                state,
-            )
-            .map(|()| true),
+            Some(hash) => keep(conn, &self.key, Head { seq, hash: Hash::from_bytes(hash) }, state).map(|()| true),
         });
         let kept = self.settle(result)?;
-        if kept {
-            Ok(())
-        } else {
-            Err(StoreError::Io(format!("entry {seq} is not in the journal")))
-        }
+        if kept { Ok(()) } else { Err(StoreError::Io(format!("entry {seq} is not in the journal"))) }
     }
 }
 
@@ -286,75 +262,40 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, StoreError> {
 
 /// Makes the file one with a write-ahead log.
 fn prepare(conn: &Connection) -> rusqlite::Result<()> {
-    let mode: String =
-        conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
-    if mode == "wal" {
-        Ok(())
-    } else {
-        Err(rusqlite::Error::InvalidQuery)
-    }
+    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode == "wal" { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
 }
 
 /// The chain from the latest good snapshot to the end.
 fn check(conn: &Connection, key: &ChainKey) -> Result<Head, ReadError> {
-    let first: Option<i64> =
-        conn.query_row("SELECT min(seq) FROM entries", [], |row| row.get(0))?;
+    let first: Option<i64> = conn.query_row("SELECT min(seq) FROM entries", [], |row| row.get(0))?;
     let from = match chain::latest_snapshot(conn, key)? {
-        Some(snapshot) if first == Some(1) => Head {
-            seq: snapshot.seq,
-            hash: snapshot.hash,
-        },
+        Some(snapshot) if first == Some(1) => Head { seq: snapshot.seq, hash: snapshot.hash },
         _ => Head::GENESIS,
     };
     let head = chain::walk(conn, key, from, usize::MAX, |_| Ok(()))?;
-    tracing::debug!(
-        entries = from_sql(to_sql(head.seq)),
-        since = from.seq,
-        "the journal's chain is whole"
-    );
+    tracing::debug!(entries = from_sql(to_sql(head.seq)), since = from.seq, "the journal's chain is whole");
     Ok(head)
 }
 
-fn insert(
-    conn: &Connection,
-    key: &ChainKey,
-    mut head: Head,
-    entries: &[Entry],
-) -> Result<Head, ReadError> {
-    let mut line = conn.prepare_cached(
-        "INSERT INTO entries (seq, at, kind, version, body, execution, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
+fn insert(conn: &Connection, key: &ChainKey, mut head: Head, entries: &[Entry]) -> Result<Head, ReadError> {
+    let mut line =
+        conn.prepare_cached("INSERT INTO entries (seq, at, kind, version, body, execution, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     for entry in entries {
         if entry.seq != head.seq + 1 {
-            return Err(StoreError::Io(format!(
-                "entry {} was to be written after entry {}",
-                entry.seq, head.seq
-            ))
-            .into());
+            return Err(StoreError::Io(format!("entry {} was to be written after entry {}", entry.seq, head.seq)).into());
         }
         let hash = key.link(head.hash, entry.seq, entry.at, &entry.body);
         let execution = entry.execution.map(to_sql);
-        line.execute((
-            to_sql(entry.seq),
-            entry.at.as_micros(),
-            entry.kind,
-            BODY_VERSION,
-            &entry.body,
-            execution,
-            hash.as_bytes(),
-        ))?;
+        line.execute((to_sql(entry.seq), entry.at.as_micros(), entry.kind, BODY_VERSION, &entry.body, execution, hash.as_bytes()))?;
         if let (Some(execution), Some(index)) = (execution, &entry.index) {
             find_by(conn, index, execution)?;
         }
         if let Some(metadata) = &entry.metadata {
-            let mut apart =
-                conn.prepare_cached("INSERT INTO metadata (seq, body) VALUES (?1, ?2)")?;
+            let mut apart = conn.prepare_cached("INSERT INTO metadata (seq, body) VALUES (?1, ?2)")?;
             apart.execute((to_sql(entry.seq), metadata))?;
         }
-        head = Head {
-            seq: entry.seq,
-            hash,
-        };
+        head = Head { seq: entry.seq, hash };
     }
     Ok(head)
 }
@@ -374,24 +315,14 @@ fn find_by(conn: &Connection, index: &IndexKey, execution: i64) -> Result<(), Re
         ),
     };
     let written = conn.prepare_cached(sql)?.execute((id, execution))?;
-    if written == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Io(format!(
-            "{id} is in the journal already, as another execution"
-        ))
-        .into())
-    }
+    if written == 1 { Ok(()) } else { Err(StoreError::Io(format!("{id} is in the journal already, as another execution")).into()) }
 }
 
 /// Keeps a snapshot and the one before it.
 fn keep(conn: &Connection, key: &ChainKey, head: Head, state: &str) -> rusqlite::Result<()> {
     let hash = chain::snapshot_hash(key, head, state);
     conn.execute_batch("BEGIN IMMEDIATE")?;
-    conn.prepare_cached(
-        "INSERT OR REPLACE INTO snapshots (seq, chain, state, hash) VALUES (?1, ?2, ?3, ?4)",
-    )?
-    .execute((
+    conn.prepare_cached("INSERT OR REPLACE INTO snapshots (seq, chain, state, hash) VALUES (?1, ?2, ?3, ?4)")?.execute((
         to_sql(head.seq),
         head.hash.as_bytes(),
         state,
@@ -417,20 +348,9 @@ mod tests {
     use crate::lock::Opener;
 
     fn entry(seq: u64) -> Entry {
-        let event = Event::Killed {
-            scope: KillScope::All,
-            reason: format!("{seq:01000}"),
-        };
+        let event = Event::Killed { scope: KillScope::All, reason: format!("{seq:01000}") };
         let body = serde_json::to_string(&event).unwrap();
-        Entry {
-            seq,
-            at: Timestamp::EPOCH,
-            kind: event.kind(),
-            body,
-            execution: None,
-            index: None,
-            metadata: None,
-        }
+        Entry { seq, at: Timestamp::EPOCH, kind: event.kind(), body, execution: None, index: None, metadata: None }
     }
 
     #[test]
@@ -438,39 +358,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("j");
         let mut opened = open(&path, Options::default()).unwrap();
-        opened
-            .journal
-            .connection()
-            .unwrap()
-            .pragma_update_and_check(None, "max_page_count", 40, |_| Ok(()))
-            .unwrap();
-        let full =
-            (1..).find_map(|seq| opened.journal.append(&[entry(seq)]).err().map(|e| (seq, e)));
+        opened.journal.connection().unwrap().pragma_update_and_check(None, "max_page_count", 40, |_| Ok(())).unwrap();
+        let full = (1..).find_map(|seq| opened.journal.append(&[entry(seq)]).err().map(|e| (seq, e)));
         let (seq, error) = full.unwrap();
         assert!(error.to_string().contains("disk is full"), "{error}");
         // Room again, but not for this journal before it is opened anew.
-        opened
-            .journal
-            .connection()
-            .unwrap()
-            .pragma_update_and_check(None, "max_page_count", 4_000, |_| Ok(()))
-            .unwrap();
-        assert!(
-            opened
-                .journal
-                .append(&[entry(seq)])
-                .unwrap_err()
-                .to_string()
-                .contains("earlier write failed")
-        );
+        opened.journal.connection().unwrap().pragma_update_and_check(None, "max_page_count", 4_000, |_| Ok(())).unwrap();
+        assert!(opened.journal.append(&[entry(seq)]).unwrap_err().to_string().contains("earlier write failed"));
         drop(opened);
         let mut opened = open(&path, Options::default()).unwrap();
         assert_eq!(opened.journal.last_seq(), seq - 1);
         opened.journal.append(&[entry(seq)]).unwrap();
-        assert_eq!(
-            opened.archive.entries_after(0, usize::MAX).unwrap().len(),
-            usize::try_from(seq).unwrap()
-        );
+        assert_eq!(opened.archive.entries_after(0, usize::MAX).unwrap().len(), usize::try_from(seq).unwrap());
     }
 
     #[test]
@@ -478,20 +377,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut opened = open(&folder.path().join("j"), Options::default()).unwrap();
         opened.journal.append(&[entry(1)]).unwrap();
-        opened
-            .journal
-            .connection()
-            .unwrap()
-            .pragma_update_and_check(None, "max_page_count", 40, |_| Ok(()))
-            .unwrap();
-        assert!(
-            opened
-                .journal
-                .snapshot(1, &"x".repeat(400_000))
-                .unwrap_err()
-                .to_string()
-                .contains("disk is full")
-        );
+        opened.journal.connection().unwrap().pragma_update_and_check(None, "max_page_count", 40, |_| Ok(())).unwrap();
+        assert!(opened.journal.snapshot(1, &"x".repeat(400_000)).unwrap_err().to_string().contains("disk is full"));
         opened.journal.append(&[entry(2)]).unwrap();
         assert_eq!(opened.archive.latest_snapshot().unwrap(), None);
     }
@@ -502,14 +389,7 @@ mod tests {
         let mut opened = open(&folder.path().join("j"), Options::default()).unwrap();
         opened.journal.append(&[entry(1)]).unwrap();
         opened.journal.checkpointer.fail("the disk failed");
-        assert!(
-            opened
-                .journal
-                .append(&[entry(2)])
-                .unwrap_err()
-                .to_string()
-                .contains("the disk failed")
-        );
+        assert!(opened.journal.append(&[entry(2)]).unwrap_err().to_string().contains("the disk failed"));
     }
 
     #[test]
@@ -519,23 +399,18 @@ mod tests {
         let mut opened = open(&path, Options::default()).unwrap();
         opened.journal.append(&[entry(1)]).unwrap();
         let reader = Connection::open(&path).unwrap();
-        reader
-            .execute_batch("BEGIN; SELECT * FROM entries")
-            .unwrap();
+        reader.execute_batch("BEGIN; SELECT * FROM entries").unwrap();
         opened.journal.append(&[entry(2)]).unwrap();
-        let log = || {
-            std::fs::metadata(file::beside(&path.canonicalize().unwrap(), "-wal"))
-                .unwrap()
-                .len()
-        };
+        let log = || std::fs::metadata(file::beside(&path.canonicalize().unwrap(), "-wal")).unwrap().len();
         opened.journal.checkpointer.pretend(20_000);
-        opened.journal.append(&[entry(3)]).unwrap();
-        assert!(log() > 0);
+        for seq in 3..30 {
+            opened.journal.append(&[entry(seq)]).unwrap();
+        }
+        assert!(log() > 27 * 4_096);
         reader.execute_batch("COMMIT").unwrap();
-        let before = log();
         opened.journal.checkpointer.pretend(40_000);
-        opened.journal.append(&[entry(4)]).unwrap();
-        assert!(log() < before, "{} {before}", log());
+        opened.journal.append(&[entry(30)]).unwrap();
+        assert!(log() < 8 * 4_096);
     }
 
     #[test]
@@ -545,21 +420,11 @@ mod tests {
         let mut opened = open(&path, Options::default()).unwrap();
         opened.journal.append(&[entry(1)]).unwrap();
         opened.journal.lock.forge_opener(Opener::elsewhere());
-        assert!(
-            opened
-                .journal
-                .append(&[entry(2)])
-                .unwrap_err()
-                .to_string()
-                .contains("fork")
-        );
+        assert!(opened.journal.append(&[entry(2)]).unwrap_err().to_string().contains("fork"));
         let log = file::beside(&path.canonicalize().unwrap(), "-wal");
         let before = std::fs::metadata(&log).unwrap().len();
         drop(opened);
         assert_eq!(std::fs::metadata(&log).unwrap().len(), before);
-        assert!(matches!(
-            open(&path, Options::default()).unwrap_err(),
-            StoreError::InUse { .. }
-        ));
+        assert!(matches!(open(&path, Options::default()).unwrap_err(), StoreError::InUse { .. }));
     }
 }

@@ -44,7 +44,9 @@ mod lock;
 mod reader;
 mod schema;
 mod tools;
+mod views;
 
 pub use self::archive::SqliteArchive;
 pub use self::journal::{Opened, Options, SqliteJournal, open};
 pub use self::tools::{Verified, backup, erase_metadata, export, verify};
+pub use self::views::{ViewsProjector, rebuild_views};

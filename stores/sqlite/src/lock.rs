@@ -50,11 +50,7 @@ impl Opener {
 
     /// Refuses the fork.
     pub(crate) fn check(self, journal: &Path) -> Result<(), StoreError> {
-        if self.is_here() {
-            Ok(())
-        } else {
-            Err(forked(journal, self.0))
-        }
+        if self.is_here() { Ok(()) } else { Err(forked(journal, self.0)) }
     }
 
     #[cfg(test)]
@@ -76,21 +72,13 @@ impl OwnerLock {
     pub(crate) fn acquire(journal: &Path) -> Result<Self, StoreError> {
         let mut owned = owned();
         if let Some(&pid) = owned.get(journal) {
-            return if pid == std::process::id() {
-                Err(in_use(journal, i32::try_from(pid).ok()))
-            } else {
-                Err(forked(journal, pid))
-            };
+            return if pid == std::process::id() { Err(in_use(journal, i32::try_from(pid).ok())) } else { Err(forked(journal, pid)) };
         }
         let path = file::beside(journal, ".lock");
         let file = lock(journal, &path)?;
         let opener = Opener::here();
         owned.insert(journal.to_owned(), opener.0);
-        Ok(Self {
-            journal: journal.to_owned(),
-            file: Some(file),
-            opener,
-        })
+        Ok(Self { journal: journal.to_owned(), file: Some(file), opener })
     }
 
     pub(crate) fn check(&self) -> Result<(), StoreError> {
@@ -121,13 +109,7 @@ impl Drop for OwnerLock {
 /// Opens and locks the lock file, and writes our process id into it. The standard library opens close-on-exec.
 fn lock(journal: &Path, path: &Path) -> Result<File, StoreError> {
     loop {
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(file::PRIVATE)
-            .open(path);
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(file::PRIVATE).open(path);
         let mut file = opened.map_err(|e| error::io(path, "open", &e))?;
         match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -135,16 +117,11 @@ fn lock(journal: &Path, path: &Path) -> Result<File, StoreError> {
             Err(e) => return Err(error::io(path, "lock", &e.into())),
         }
         // Someone may have replaced the file between opening and locking it: then what we hold protects nothing.
-        let same = |meta: std::fs::Metadata| {
-            file.metadata()
-                .is_ok_and(|ours| (ours.dev(), ours.ino()) == (meta.dev(), meta.ino()))
-        };
+        let same = |meta: std::fs::Metadata| file.metadata().is_ok_and(|ours| (ours.dev(), ours.ino()) == (meta.dev(), meta.ino()));
         if !std::fs::metadata(path).is_ok_and(same) {
             continue;
         }
-        let written = file
-            .set_len(0)
-            .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
+        let written = file.set_len(0).and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
         return match written {
             Ok(()) => Ok(file),
             Err(e) => Err(error::io(path, "write", &e)),
@@ -154,24 +131,16 @@ fn lock(journal: &Path, path: &Path) -> Result<File, StoreError> {
 
 /// Who holds the lock: the kernel knows; where it cannot tell, the file says.
 fn owner(file: &mut File) -> Option<i32> {
-    let asked = fcntl_getlk(&*file, &Flock::from(FlockType::WriteLock))
-        .ok()
-        .flatten();
-    asked
-        .and_then(|held| held.pid)
-        .map(|pid| pid.as_raw_nonzero().get())
-        .or_else(|| {
-            let mut text = String::new();
-            file.take(32).read_to_string(&mut text).ok()?;
-            text.trim().parse().ok()
-        })
+    let asked = fcntl_getlk(&*file, &Flock::from(FlockType::WriteLock)).ok().flatten();
+    asked.and_then(|held| held.pid).map(|pid| pid.as_raw_nonzero().get()).or_else(|| {
+        let mut text = String::new();
+        file.take(32).read_to_string(&mut text).ok()?;
+        text.trim().parse().ok()
+    })
 }
 
 fn in_use(journal: &Path, pid: Option<i32>) -> StoreError {
-    StoreError::InUse {
-        what: journal.display().to_string(),
-        pid,
-    }
+    StoreError::InUse { what: journal.display().to_string(), pid }
 }
 
 #[cfg(test)]
@@ -187,16 +156,8 @@ mod tests {
         lock.forge_opener(Opener::elsewhere());
         assert!(lock.check().unwrap_err().to_string().contains("fork"));
         drop(lock);
-        assert!(matches!(
-            OwnerLock::acquire(&journal).unwrap_err(),
-            StoreError::InUse { .. }
-        ));
+        assert!(matches!(OwnerLock::acquire(&journal).unwrap_err(), StoreError::InUse { .. }));
         owned().insert(journal.clone(), std::process::id().wrapping_add(1));
-        assert!(
-            OwnerLock::acquire(&journal)
-                .unwrap_err()
-                .to_string()
-                .contains("fork")
-        );
+        assert!(OwnerLock::acquire(&journal).unwrap_err().to_string().contains("fork"));
     }
 }

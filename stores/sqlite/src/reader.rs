@@ -29,26 +29,15 @@ impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let immutable = !file::beside(path, "-wal").exists();
         let conn = Some(connect(path, immutable)?);
-        let reader = Self {
-            path: path.to_owned(),
-            conn,
-            immutable,
-            opener: Opener::here(),
-        };
+        let reader = Self { path: path.to_owned(), conn, immutable, opener: Opener::here() };
         Ok(reader)
     }
 
     /// One read: the same reads through the same connection may be made twice, the result of the last is returned.
-    pub(crate) fn read<T>(
-        &mut self,
-        mut query: impl FnMut(&Connection) -> Result<T, ReadError>,
-    ) -> Result<T, StoreError> {
+    pub(crate) fn read<T>(&mut self, mut query: impl FnMut(&Connection) -> Result<T, ReadError>) -> Result<T, StoreError> {
         self.opener.check(&self.path)?;
         loop {
-            let conn = self
-                .conn
-                .as_ref()
-                .expect("the connection is only taken when the reader is dropped");
+            let conn = self.conn.as_ref().expect("the connection is only taken when the reader is dropped");
             let result = query(conn);
             if self.immutable && file::beside(&self.path, "-wal").exists() {
                 self.conn = Some(connect(&self.path, false)?);
@@ -60,10 +49,6 @@ impl Reader {
                 ReadError::Store(e) => e,
             });
         }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 }
 
@@ -82,17 +67,12 @@ fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = if immutable {
-        Connection::open_with_flags(
-            file::immutable_uri(path),
-            flags | OpenFlags::SQLITE_OPEN_URI,
-        )
+        Connection::open_with_flags(file::immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI)
     } else {
         Connection::open_with_flags(path, flags)
     };
     let conn = opened.map_err(|e| error::sqlite(path, &e))?;
-    let prepared = conn
-        .busy_timeout(Duration::from_secs(5))
-        .and_then(|()| conn.pragma_update(None, "query_only", true));
+    let prepared = conn.busy_timeout(Duration::from_secs(5)).and_then(|()| conn.pragma_update(None, "query_only", true));
     prepared.map_err(|e| error::sqlite(path, &e))?;
     match schema::examine(&conn, path)? {
         Content::Journal => Ok(conn),

@@ -48,37 +48,23 @@ pub(crate) enum Content {
 /// Reads the marks of a file; refuses what is no journal or one of another format. Writes nothing.
 pub(crate) fn examine(conn: &Connection, path: &Path) -> Result<Content, StoreError> {
     let failed = |e: rusqlite::Error| error::sqlite(path, &e);
-    let pragma = |name: &str| {
-        conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0))
-            .map_err(failed)
-    };
+    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
     let (application, format) = (pragma("application_id")?, pragma("user_version")?);
-    let tables: i64 = conn
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(failed)?;
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     match (application, format, tables) {
         (0, 0, 0) => Ok(Content::Empty),
         (APPLICATION, FORMAT, _) => Ok(Content::Journal),
         (APPLICATION, other, _) => Err(StoreError::Incompatible(format!(
             "{} is a journal of format {other}, and this version of omnivenue reads format {FORMAT}; open it with the version that wrote it, or {}",
             path.display(),
-            if other > FORMAT {
-                "update this one"
-            } else {
-                "convert it with that version's `omnivenue journal export`"
-            }
+            if other > FORMAT { "update this one" } else { "convert it with that version's `omnivenue journal export`" }
         ))),
         _ => Err(error::not_a_journal(path)),
     }
 }
 
 /// Makes an empty file a journal, in one transaction.
-pub(crate) fn create(
-    conn: &mut Connection,
-    path: &Path,
-    key: &ChainKey,
-    namespace: Option<&str>,
-) -> Result<(), StoreError> {
+pub(crate) fn create(conn: &mut Connection, path: &Path, key: &ChainKey, namespace: Option<&str>) -> Result<(), StoreError> {
     let namespace = match namespace {
         Some(given) => check_namespace(given)?.to_owned(),
         None => random_namespace()?,
@@ -98,11 +84,7 @@ pub(crate) fn create(
 }
 
 /// The namespace tag; refuses a key that is not the one the journal was begun with.
-pub(crate) fn namespace(
-    conn: &Connection,
-    path: &Path,
-    key: &ChainKey,
-) -> Result<String, StoreError> {
+pub(crate) fn namespace(conn: &Connection, path: &Path, key: &ChainKey) -> Result<String, StoreError> {
     if meta(conn, path, "key_check")? != key_check(key) {
         return Err(StoreError::Incompatible(format!(
             "the chain key given is not the one {} was begun with; give that key (or none, if there was none)",
@@ -112,27 +94,16 @@ pub(crate) fn namespace(
     meta(conn, path, "namespace")
 }
 
-fn meta(conn: &Connection, path: &Path, key: &str) -> Result<String, StoreError> {
-    let found = conn
-        .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
-            row.get(0)
-        })
-        .optional();
-    let missing = || {
-        StoreError::Incompatible(format!(
-            "{} lacks its `{key}`; restore a backup",
-            path.display()
-        ))
-    };
-    found
-        .map_err(|e| error::sqlite(path, &e))?
-        .ok_or_else(missing)
+/// What was fixed when the file was created.
+pub(crate) fn meta(conn: &Connection, path: &Path, key: &str) -> Result<String, StoreError> {
+    let found = conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional();
+    let missing = || StoreError::Incompatible(format!("{} lacks its `{key}`; restore a backup", path.display()));
+    found.map_err(|e| error::sqlite(path, &e))?.ok_or_else(missing)
 }
 
 /// Tells a wrong key from a broken chain. Says nothing about the key itself.
 fn key_check(key: &ChainKey) -> String {
-    key.link(Hash::GENESIS, 0, Timestamp::EPOCH, "omnivenue")
-        .to_string()
+    key.link(Hash::GENESIS, 0, Timestamp::EPOCH, "omnivenue").to_string()
 }
 
 const TAG_LENGTH: usize = 6;
@@ -140,11 +111,7 @@ const TAG_LETTERS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 pub(crate) fn check_namespace(text: &str) -> Result<&str, StoreError> {
     let fits = text.len() == TAG_LENGTH && text.bytes().all(|b| TAG_LETTERS.contains(&b));
-    let wrong = || {
-        StoreError::Incompatible(format!(
-            "`{text}` cannot be a namespace; use {TAG_LENGTH} of a-z 0-9"
-        ))
-    };
+    let wrong = || StoreError::Incompatible(format!("`{text}` cannot be a namespace; use {TAG_LENGTH} of a-z 0-9"));
     if fits { Ok(text) } else { Err(wrong()) }
 }
 
@@ -152,16 +119,14 @@ pub(crate) fn check_namespace(text: &str) -> Result<&str, StoreError> {
 fn random_namespace() -> Result<String, StoreError> {
     let path = Path::new("/dev/urandom");
     let failed = |e: std::io::Error| error::io(path, "read", &e);
-    let source = std::fs::File::open(path).map_err(failed)?;
+    let mut source = std::fs::File::open(path).map_err(failed)?;
     let mut tag = String::new();
-    for byte in source.bytes() {
+    while tag.len() < TAG_LENGTH {
+        let mut byte = [0];
+        source.read_exact(&mut byte).map_err(failed)?;
         // 252 = 7 × 36: what is above would make the first letters likelier.
-        let byte = usize::from(byte.map_err(failed)?);
-        if byte < 252 {
-            tag.push(char::from(TAG_LETTERS[byte % 36]));
-        }
-        if tag.len() == TAG_LENGTH {
-            break;
+        if byte[0] < 252 {
+            tag.push(char::from(TAG_LETTERS[usize::from(byte[0]) % TAG_LETTERS.len()]));
         }
     }
     Ok(tag)

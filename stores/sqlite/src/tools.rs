@@ -5,9 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use omnivenue_core::journal::{
-    ChainError, ChainKey, Command, Event, ExecutionNumber, Hash, StoreError, StoredEntry,
-};
+use omnivenue_core::journal::{ChainError, ChainKey, Command, Event, ExecutionNumber, Hash, StoreError, StoredEntry};
 use omnivenue_core::model::ids::{ClientOrderId, SignalId};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -42,26 +40,17 @@ pub struct Verified {
 /// # Errors
 /// [`StoreError::Broken`] names the first entry that does not fit; [`StoreError::Unreadable`] one that cannot be read, or whose index
 /// is wrong; [`StoreError::Io`] when the database is damaged.
-pub fn verify(
-    path: &Path,
-    key: &ChainKey,
-    expected_head: Option<&str>,
-) -> Result<Verified, StoreError> {
+pub fn verify(path: &Path, key: &ChainKey, expected_head: Option<&str>) -> Result<Verified, StoreError> {
     let path = file::resolve(path)?;
     let mut reader = Reader::open(&path)?;
     let namespace = reader.read(|conn| Ok(schema::namespace(conn, &path, key)?))?;
     reader.read(|conn| integrity(conn, &path))?;
     reader.read(|conn| chain::latest_snapshot(conn, key))?;
     let expected = expected_head.map(|hash| hash.trim().to_ascii_lowercase());
-    let mut check = Check {
-        executions: BTreeMap::new(),
-        expected: expected.clone(),
-        expected_at: None,
-    };
+    let mut check = Check { executions: BTreeMap::new(), expected: expected.clone(), expected_at: None };
     let mut head = Head::GENESIS;
     loop {
-        let next = reader
-            .read(|conn| chain::walk(conn, key, head, STRETCH, |entry| check.entry(conn, entry)))?;
+        let next = reader.read(|conn| chain::walk(conn, key, head, STRETCH, |entry| check.entry(conn, entry)))?;
         if next == head {
             break;
         }
@@ -73,12 +62,7 @@ pub fn verify(
             stored: head.hash.to_string(),
             computed: format!("{expected}, which was expected and which no entry has"),
         })),
-        (_, expected_at) => Ok(Verified {
-            entries: head.seq,
-            head: head.hash,
-            expected_at,
-            namespace,
-        }),
+        (_, expected_at) => Ok(Verified { entries: head.seq, head: head.hash, expected_at, namespace }),
     }
 }
 
@@ -87,11 +71,7 @@ fn integrity(conn: &Connection, path: &Path) -> Result<(), ReadError> {
     if said == "ok" {
         return Ok(());
     }
-    Err(StoreError::Io(format!(
-        "{} is damaged ({said}); restore a backup",
-        path.display()
-    ))
-    .into())
+    Err(StoreError::Io(format!("{} is damaged ({said}); restore a backup", path.display())).into())
 }
 
 /// What an entry's columns and indexes must say, by its body.
@@ -108,10 +88,7 @@ impl Check {
         }
         let event = entry.event()?;
         let wrong = |what: &str| {
-            ReadError::Store(StoreError::Unreadable {
-                seq: entry.seq,
-                reason: format!("its {what} is not what its body says"),
-            })
+            ReadError::Store(StoreError::Unreadable { seq: entry.seq, reason: format!("its {what} is not what its body says") })
         };
         let (kind, execution): (String, Option<i64>) = conn
             .prepare_cached("SELECT kind, execution FROM entries WHERE seq = ?1")?
@@ -125,10 +102,7 @@ impl Check {
             return Err(wrong("execution"));
         }
         let index = |sql: &str, id: &str| -> Result<Option<i64>, ReadError> {
-            Ok(conn
-                .prepare_cached(sql)?
-                .query_row([id], |row| row.get(0))
-                .optional()?)
+            Ok(conn.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?)
         };
         match &event {
             Event::Admitted(admission) => {
@@ -136,21 +110,13 @@ impl Check {
                     Command::Signal(signal) => &signal.id,
                     Command::Close(close) => &close.id,
                 };
-                if index(
-                    "SELECT execution FROM signals WHERE signal_id = ?1",
-                    id.as_str(),
-                )? != execution
-                {
+                if index("SELECT execution FROM signals WHERE signal_id = ?1", id.as_str())? != execution {
                     return Err(wrong("index by signal"));
                 }
             }
             Event::Prepared(intent) => {
                 let id = intent.client_order_id();
-                if index(
-                    "SELECT execution FROM orders WHERE client_order_id = ?1",
-                    id.as_str(),
-                )? != execution
-                {
+                if index("SELECT execution FROM orders WHERE client_order_id = ?1", id.as_str())? != execution {
                     return Err(wrong("index by order"));
                 }
                 self.executions.insert(id.clone(), intent.leg.execution);
@@ -162,16 +128,7 @@ impl Check {
 
     /// The execution an event belongs to, where it says so itself or through its order.
     fn execution(&self, event: &Event) -> Option<ExecutionNumber> {
-        match event {
-            Event::Admitted(admission) => Some(admission.number),
-            Event::LegPlanned { execution, .. } => Some(*execution),
-            Event::LegEnded { leg, .. } => Some(leg.execution),
-            Event::Prepared(intent) => Some(intent.leg.execution),
-            other => other
-                .order()
-                .and_then(|order| self.executions.get(order))
-                .copied(),
-        }
+        event.execution().or_else(|| event.order().and_then(|order| self.executions.get(order)).copied())
     }
 }
 
@@ -189,33 +146,22 @@ pub fn export(path: &Path, output: &mut dyn Write) -> Result<u64, StoreError> {
         let Some(last) = entries.last() else { break };
         seq = last.seq;
         for entry in &entries {
-            let written = writeln!(
-                output,
-                r#"{{"seq":{},"at":"{}","hash":"{}","event":{}}}"#,
-                entry.seq, entry.at, entry.hash, entry.body
-            );
+            let written = writeln!(output, r#"{{"seq":{},"at":"{}","hash":"{}","event":{}}}"#, entry.seq, entry.at, entry.hash, entry.body);
             written.map_err(|e| StoreError::Io(format!("cannot write the export: {e}")))?;
         }
     }
-    output
-        .flush()
-        .map_err(|e| StoreError::Io(format!("cannot write the export: {e}")))?;
+    output.flush().map_err(|e| StoreError::Io(format!("cannot write the export: {e}")))?;
     Ok(seq)
 }
 
 fn stretch(conn: &Connection, after: u64) -> Result<Vec<StoredEntry>, ReadError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT seq, at, body, hash FROM entries WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-    )?;
+    let mut statement = conn.prepare_cached("SELECT seq, at, body, hash FROM entries WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
     let mut rows = statement.query((to_sql(after), i64::try_from(STRETCH).unwrap_or(i64::MAX)))?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         let entry = chain::entry(row)?;
         let json = serde_json::from_str::<serde_json::Value>(&entry.body);
-        json.map_err(|e| StoreError::Unreadable {
-            seq: entry.seq,
-            reason: e.to_string(),
-        })?;
+        json.map_err(|e| StoreError::Unreadable { seq: entry.seq, reason: e.to_string() })?;
         entries.push(entry);
     }
     Ok(entries)
@@ -236,9 +182,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
     let mut reader = Reader::open(&from)?;
     let partial = Partial::create(&to)?;
     reader.read(|conn| copy(conn, &partial.0).map_err(ReadError::Store))?;
-    File::open(&partial.0)
-        .and_then(|copy| copy.sync_all())
-        .map_err(|e| error::io(&partial.0, "flush", &e))?;
+    File::open(&partial.0).and_then(|copy| copy.sync_all()).map_err(|e| error::io(&partial.0, "flush", &e))?;
     // Unlike a rename, a link never replaces a file.
     std::fs::hard_link(&partial.0, &to).map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => exists(),
@@ -274,25 +218,13 @@ fn copy(from: &Connection, to: &Path) -> Result<(), StoreError> {
         match backup.step(-1).map_err(failed)? {
             StepResult::Done => {}
             _ => {
-                return Err(StoreError::Io(format!(
-                    "{} could not be copied in one go; try again",
-                    to.display()
-                )));
+                return Err(StoreError::Io(format!("{} could not be copied in one go; try again", to.display())));
             }
         }
     }
     // One file that needs no other.
-    let mode: String = copy
-        .pragma_update_and_check(None, "journal_mode", "delete", |row| row.get(0))
-        .map_err(failed)?;
-    if mode == "delete" {
-        Ok(())
-    } else {
-        Err(StoreError::Io(format!(
-            "{} stays in `{mode}` mode; try again",
-            to.display()
-        )))
-    }
+    let mode: String = copy.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get(0)).map_err(failed)?;
+    if mode == "delete" { Ok(()) } else { Err(StoreError::Io(format!("{} stays in `{mode}` mode; try again", to.display()))) }
 }
 
 /// Erases what the caller attached to a signal from a journal that no engine has open; see
@@ -304,9 +236,6 @@ pub fn erase_metadata(path: &Path, key: &ChainKey, signal: &SignalId) -> Result<
     if !path.exists() {
         return Err(StoreError::Io(format!("{} does not exist", path.display())));
     }
-    let options = Options {
-        chain_key: key.clone(),
-        ..Options::default()
-    };
+    let options = Options { chain_key: key.clone(), ..Options::default() };
     open(path, options)?.journal.erase_metadata(signal)
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use omnivenue_core::model::ids::{AccountId, Asset, ClientOrderId, VenueOrderId, VenueSymbol};
 use omnivenue_core::model::instrument::{InstrumentSpec, Market, Side};
-use omnivenue_core::model::number::{
-    Amount, Factor, Leverage, Notional, NumberError, Price, Quantity, Rate, SignedQuantity,
-};
+use omnivenue_core::model::number::{Amount, Factor, Leverage, Notional, NumberError, Price, Quantity, Rate, SignedQuantity};
 use omnivenue_core::model::order::{Fee, FillReport, OrderReport, OrderStatus};
 use omnivenue_core::model::time::Timestamp;
 
@@ -146,10 +144,7 @@ impl AccountTruth {
     /// The position in a perpetual; flat when there never was one.
     #[must_use]
     pub fn position(&self, symbol: &VenueSymbol) -> Position {
-        self.positions
-            .get(symbol)
-            .copied()
-            .unwrap_or(Position::FLAT)
+        self.positions.get(symbol).copied().unwrap_or(Position::FLAT)
     }
 
     /// Computes what a trade changes, without changing it.
@@ -167,10 +162,7 @@ impl AccountTruth {
         let profit = position.realized.minus(before.realized)?;
         let balance = self.balance(&spec.settle).plus(profit)?.minus(fee)?;
         Ok(Booking {
-            fee: Fee {
-                asset: spec.settle.clone(),
-                amount: fee,
-            },
+            fee: Fee { asset: spec.settle.clone(), amount: fee },
             balances: BTreeMap::from([(spec.settle.clone(), balance)]),
             position: Some(position),
         })
@@ -178,48 +170,25 @@ impl AccountTruth {
 
     fn book_spot(&self, spec: &InstrumentSpec, trade: Trade) -> Result<Booking, NumberError> {
         let value = trade.price.notional(trade.quantity)?;
-        let traded = trade.quantity.signed(true).as_amount()?;
+        let traded = amount_of(trade.quantity)?;
         let (base, quote) = (self.balance(&spec.base), self.balance(&spec.quote));
         let (fee, base, quote) = if trade.side.is_buy() {
             let amount = share(traded.magnitude(), trade.fee_rate)?;
-            let fee = Fee {
-                asset: spec.base.clone(),
-                amount,
-            };
-            (
-                fee,
-                base.plus(traded)?.minus(amount)?,
-                quote.minus(value.amount())?,
-            )
+            let fee = Fee { asset: spec.base.clone(), amount };
+            (fee, base.plus(traded)?.minus(amount)?, quote.minus(value.amount())?)
         } else {
             let amount = share(value, trade.fee_rate)?;
-            let fee = Fee {
-                asset: spec.quote.clone(),
-                amount,
-            };
-            (
-                fee,
-                base.minus(traded)?,
-                quote.plus(value.amount())?.minus(amount)?,
-            )
+            let fee = Fee { asset: spec.quote.clone(), amount };
+            (fee, base.minus(traded)?, quote.plus(value.amount())?.minus(amount)?)
         };
         let balances = BTreeMap::from([(spec.base.clone(), base), (spec.quote.clone(), quote)]);
-        Ok(Booking {
-            fee,
-            balances,
-            position: None,
-        })
+        Ok(Booking { fee, balances, position: None })
     }
 }
 
 impl Position {
     /// No position.
-    pub const FLAT: Self = Self {
-        quantity: SignedQuantity::ZERO,
-        cost: Amount::ZERO,
-        realized: Amount::ZERO,
-        leverage: Leverage::ONE,
-    };
+    pub const FLAT: Self = Self { quantity: SignedQuantity::ZERO, cost: Amount::ZERO, realized: Amount::ZERO, leverage: Leverage::ONE };
 
     /// What it is worth at a price: positive for a long position, negative for a short one.
     ///
@@ -227,11 +196,7 @@ impl Position {
     /// [`NumberError::Overflow`] when the exact product does not fit.
     pub fn value(&self, mark: Price) -> Result<Amount, NumberError> {
         let value = mark.notional(self.quantity.magnitude())?.amount();
-        Ok(if self.quantity.is_short() {
-            -value
-        } else {
-            value
-        })
+        Ok(if self.quantity.is_short() { -value } else { value })
     }
 
     /// What would be gained by leaving it at a price.
@@ -246,17 +211,9 @@ impl Position {
     /// nothing is lost to rounding.
     fn after(self, trade: Trade, scale: u32) -> Result<Self, NumberError> {
         let long = trade.side.is_buy();
-        let opposite = if long {
-            self.quantity.is_short()
-        } else {
-            self.quantity.is_long()
-        };
+        let opposite = if long { self.quantity.is_short() } else { self.quantity.is_long() };
         let held = self.quantity.magnitude();
-        let closed = if opposite {
-            held.min(trade.quantity)
-        } else {
-            Quantity::ZERO
-        };
+        let closed = if opposite { held.min(trade.quantity) } else { Quantity::ZERO };
         let opened = trade.quantity.minus(closed)?;
         let released = apportion(self.cost, closed, held, scale);
         let received = signed(trade.price.notional(closed)?, !long);
@@ -265,25 +222,18 @@ impl Position {
             quantity: self.quantity.plus(trade.quantity.signed(long))?,
             cost: self.cost.minus(released)?.plus(paid)?,
             realized: self.realized.plus(received)?.minus(released)?,
-            leverage: trade.leverage,
+            leverage: if opened.is_zero() { self.leverage } else { trade.leverage },
         })
     }
 }
 
 fn signed(value: Notional, positive: bool) -> Amount {
-    if positive {
-        value.amount()
-    } else {
-        -value.amount()
-    }
+    if positive { value.amount() } else { -value.amount() }
 }
 
 /// Decimals of the cost that stays with what remains open.
 fn scale(spec: &InstrumentSpec) -> u32 {
-    let tick = spec
-        .price_rule
-        .tick_size
-        .map_or(0, |tick| tick.decimal().scale());
+    let tick = spec.price_rule.tick_size.map_or(0, |tick| tick.decimal().scale());
     tick.max(spec.price_rule.decimals.unwrap_or(0)) + spec.lot_size.decimal().scale()
 }
 
@@ -294,9 +244,7 @@ fn apportion(total: Amount, part: Quantity, whole: Quantity, scale: u32) -> Amou
     }
     let ratio = part.decimal().checked_div(whole.decimal());
     let share = ratio.and_then(|ratio| total.decimal().checked_mul(ratio));
-    share
-        .and_then(|share| Amount::new(share.trunc_with_scale(scale)).ok())
-        .unwrap_or_default()
+    share.and_then(|share| Amount::new(share.trunc_with_scale(scale)).ok()).unwrap_or_default()
 }
 
 /// A rate of a value, exactly; negative for a rebate.
@@ -308,16 +256,9 @@ pub(crate) fn share(value: Notional, rate: Rate) -> Result<Amount, NumberError> 
     Ok(if rate < Rate::ZERO { -share } else { share })
 }
 
-/// A quantity of an asset is an amount of it.
-pub(crate) trait AsAmount {
-    /// The same number as an amount.
-    fn as_amount(self) -> Result<Amount, NumberError>;
-}
-
-impl AsAmount for SignedQuantity {
-    fn as_amount(self) -> Result<Amount, NumberError> {
-        Amount::new(self.decimal())
-    }
+/// A quantity of an asset, as an amount of it.
+pub(crate) fn amount_of(quantity: Quantity) -> Result<Amount, NumberError> {
+    Amount::new(quantity.decimal())
 }
 
 #[cfg(test)]
@@ -326,41 +267,21 @@ mod tests {
 
     fn trade(text: &str) -> Trade {
         let mut words = text.split(' ');
-        let side = if words.next() == Some("buy") {
-            Side::Buy
-        } else {
-            Side::Sell
-        };
+        let side = if words.next() == Some("buy") { Side::Buy } else { Side::Sell };
         let quantity = words.next().unwrap().parse().unwrap();
         let price = words.next().unwrap().parse().unwrap();
-        Trade {
-            side,
-            price,
-            quantity,
-            fee_rate: "0.001".parse().unwrap(),
-            leverage: Leverage::ONE,
-        }
+        Trade { side, price, quantity, fee_rate: "0.001".parse().unwrap(), leverage: Leverage::ONE }
     }
 
     fn run(trades: &[&str]) -> (String, String, String) {
-        let position = trades.iter().fold(Position::FLAT, |position, text| {
-            position.after(trade(text), 4).unwrap()
-        });
-        (
-            position.quantity.to_string(),
-            position.cost.to_string(),
-            position.realized.to_string(),
-        )
+        let position = trades.iter().fold(Position::FLAT, |position, text| position.after(trade(text), 4).unwrap());
+        (position.quantity.to_string(), position.cost.to_string(), position.realized.to_string())
     }
 
     #[test]
     fn positions_open_grow_shrink_and_turn() {
         let check = |trades: &[&str], quantity: &str, cost: &str, realized: &str| {
-            assert_eq!(
-                run(trades),
-                (quantity.into(), cost.into(), realized.into()),
-                "{trades:?}"
-            );
+            assert_eq!(run(trades), (quantity.into(), cost.into(), realized.into()), "{trades:?}");
         };
         check(&["buy 2 10"], "2", "20", "0");
         check(&["buy 2 10", "buy 1 13"], "3", "33", "0");
@@ -370,55 +291,28 @@ mod tests {
         check(&["sell 1 100", "buy 1 90"], "0", "0", "10");
         check(&["sell 2 100", "buy 1 110"], "-1", "-100", "-10");
         // A third of the cost is no decimal: what is not released stays.
-        check(
-            &["buy 3 0.3333", "buy 0.1 1", "sell 1 1"],
-            "2.1",
-            "0.7449",
-            "0.645",
-        );
+        check(&["buy 3 0.3333", "buy 0.1 1", "sell 1 1"], "2.1", "0.7451", "0.6452");
     }
 
     #[test]
     fn rebates_are_negative_fees() {
         let value = "100".parse().unwrap();
-        assert_eq!(
-            share(value, "-0.0001".parse().unwrap())
-                .unwrap()
-                .to_string(),
-            "-0.01"
-        );
+        assert_eq!(share(value, "-0.0001".parse().unwrap()).unwrap().to_string(), "-0.01");
         assert_eq!(share(value, Rate::ZERO).unwrap(), Amount::ZERO);
     }
 
     #[test]
     fn spot_takes_its_fee_in_what_is_received() {
         let config = crate::Config::spot_like();
-        let account = AccountTruth {
-            balances: BTreeMap::from([("USDC".parse().unwrap(), "1000".parse().unwrap())]),
-            ..AccountTruth::default()
-        };
+        let account =
+            AccountTruth { balances: BTreeMap::from([("USDC".parse().unwrap(), "1000".parse().unwrap())]), ..AccountTruth::default() };
         let hype = &config.instruments[1];
         let bought = account.book(hype, trade("buy 10 38")).unwrap();
-        assert_eq!(
-            bought.fee,
-            Fee {
-                asset: "HYPE".parse().unwrap(),
-                amount: "0.01".parse().unwrap()
-            }
-        );
+        assert_eq!(bought.fee, Fee { asset: "HYPE".parse().unwrap(), amount: "0.01".parse().unwrap() });
         assert_eq!(format!("{:?}", bought.balances), "{HYPE: 9.99, USDC: 620}");
-        let holder = AccountTruth {
-            balances: bought.balances,
-            ..AccountTruth::default()
-        };
+        let holder = AccountTruth { balances: bought.balances, ..AccountTruth::default() };
         let sold = holder.book(hype, trade("sell 9 40")).unwrap();
-        assert_eq!(
-            sold.fee,
-            Fee {
-                asset: "USDC".parse().unwrap(),
-                amount: "0.36".parse().unwrap()
-            }
-        );
+        assert_eq!(sold.fee, Fee { asset: "USDC".parse().unwrap(), amount: "0.36".parse().unwrap() });
         assert_eq!(format!("{:?}", sold.balances), "{HYPE: 0.99, USDC: 979.64}");
     }
 }

@@ -41,9 +41,7 @@ pub enum CandleError {
         candles: usize,
     },
     /// A column is not there under its name.
-    #[error(
-        "{file}, line 1: has no column `{column}`; its columns are {has}, but must be open_time_ms,open,high,low,close,volume"
-    )]
+    #[error("{file}, line 1: has no column `{column}`; its columns are {has}, but must be open_time_ms,open,high,low,close,volume")]
     Column {
         /// The file.
         file: PathBuf,
@@ -93,20 +91,12 @@ impl Candles {
     /// # Errors
     /// [`CandleError`] names the file, the line, the column, the value and what fits.
     pub fn read(file: &Path) -> Result<Self, CandleError> {
-        let failed = |source| CandleError::Io {
-            file: file.to_owned(),
-            source,
-        };
+        let failed = |source| CandleError::Io { file: file.to_owned(), source };
         let mut text = String::new();
         let mut raw = File::open(file).map_err(failed)?;
         if file.extension().is_some_and(|extension| extension == "gz") {
-            let gzip = |source| CandleError::Gzip {
-                file: file.to_owned(),
-                source,
-            };
-            MultiGzDecoder::new(raw)
-                .read_to_string(&mut text)
-                .map_err(gzip)?;
+            let gzip = |source| CandleError::Gzip { file: file.to_owned(), source };
+            MultiGzDecoder::new(raw).read_to_string(&mut text).map_err(gzip)?;
         } else {
             raw.read_to_string(&mut text).map_err(failed)?;
         }
@@ -123,12 +113,8 @@ impl Candles {
     #[must_use]
     pub fn price(&self, quarter: u64) -> Price {
         let last = self.path.last().expect("a series has at least two candles")[3];
-        let candle = usize::try_from(quarter / 4)
-            .ok()
-            .and_then(|index| self.path.get(index));
-        candle.map_or(last, |path| {
-            path[usize::try_from(quarter % 4).expect("a number below 4 fits")]
-        })
+        let candle = usize::try_from(quarter / 4).ok().and_then(|index| self.path.get(index));
+        candle.map_or(last, |path| path[usize::try_from(quarter % 4).expect("a number below 4 fits")])
     }
 
     /// The length of a candle in milliseconds.
@@ -153,10 +139,7 @@ impl Table<'_> {
         let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
         let header = reader.headers().map_err(|e| self.unreadable(&e))?.clone();
         if header.is_empty() {
-            return Err(CandleError::TooShort {
-                file: self.file.to_owned(),
-                candles: 0,
-            });
+            return Err(CandleError::TooShort { file: self.file.to_owned(), candles: 0 });
         }
         let columns = self.columns(&header)?;
         let mut rows: Vec<Row> = Vec::new();
@@ -168,36 +151,23 @@ impl Table<'_> {
             }
             rows.push(row);
         }
-        let short = CandleError::TooShort {
-            file: self.file.to_owned(),
-            candles: rows.len(),
-        };
-        Ok(Candles {
-            step_ms: step.ok_or(short)?,
-            path: rows.into_iter().map(|row| row.path).collect(),
-        })
+        let short = CandleError::TooShort { file: self.file.to_owned(), candles: rows.len() };
+        Ok(Candles { step_ms: step.ok_or(short)?, path: rows.into_iter().map(|row| row.path).collect() })
     }
 
     fn unreadable(&self, error: &csv::Error) -> CandleError {
         let line = error.position().map_or(0, csv::Position::line);
-        CandleError::Line {
-            file: self.file.to_owned(),
-            line,
-            reason: error.to_string(),
-        }
+        CandleError::Line { file: self.file.to_owned(), line, reason: error.to_string() }
     }
 
     fn columns(&self, header: &StringRecord) -> Result<[usize; 6], CandleError> {
         let mut found = [0; 6];
         for (place, column) in found.iter_mut().zip(COLUMNS) {
-            *place = header
-                .iter()
-                .position(|name| name == column)
-                .ok_or_else(|| CandleError::Column {
-                    file: self.file.to_owned(),
-                    column,
-                    has: header.iter().collect::<Vec<_>>().join(","),
-                })?;
+            *place = header.iter().position(|name| name == column).ok_or_else(|| CandleError::Column {
+                file: self.file.to_owned(),
+                column,
+                has: header.iter().collect::<Vec<_>>().join(","),
+            })?;
         }
         Ok(found)
     }
@@ -209,14 +179,7 @@ impl Table<'_> {
             let fits = |e| self.value(line, COLUMNS[column], cell(column), format!("a price: {e}"));
             cell(column).parse::<Price>().map_err(fits)
         };
-        let whole = |_| {
-            self.value(
-                line,
-                COLUMNS[0],
-                cell(0),
-                "a whole number of milliseconds since 1970".into(),
-            )
-        };
+        let whole = |_| self.value(line, COLUMNS[0], cell(0), "a whole number of milliseconds since 1970".into());
         let open_time_ms = cell(0).parse().map_err(whole)?;
         let (open, high, low, close) = (price(1)?, price(2)?, price(3)?, price(4)?);
         if low > high {
@@ -224,55 +187,27 @@ impl Table<'_> {
         }
         for (column, price) in [(1, open), (4, close)] {
             if price < low || price > high {
-                return Err(self.value(
-                    line,
-                    COLUMNS[column],
-                    cell(column),
-                    format!("between the low {low} and the high {high}"),
-                ));
+                return Err(self.value(line, COLUMNS[column], cell(column), format!("between the low {low} and the high {high}")));
             }
         }
-        let path = if close >= open {
-            [open, low, high, close]
-        } else {
-            [open, high, low, close]
-        };
-        Ok(Row {
-            line,
-            open_time_ms,
-            path,
-        })
+        let path = if close >= open { [open, low, high, close] } else { [open, high, low, close] };
+        Ok(Row { line, open_time_ms, path })
     }
 
     fn step(&self, before: &Row, row: &Row, expected: Option<u64>) -> Result<u64, CandleError> {
         let wrong = |fits| self.value(row.line, COLUMNS[0], &row.open_time_ms.to_string(), fits);
-        let step = row
-            .open_time_ms
-            .checked_sub(before.open_time_ms)
-            .and_then(|step| u64::try_from(step).ok())
-            .filter(|step| *step > 0);
-        let step = step.ok_or_else(|| {
-            wrong(format!(
-                "later than the line before, {}",
-                before.open_time_ms
-            ))
-        })?;
+        let step = row.open_time_ms.checked_sub(before.open_time_ms).and_then(|step| u64::try_from(step).ok()).filter(|step| *step > 0);
+        let step = step.ok_or_else(|| wrong(format!("later than the line before, {}", before.open_time_ms)))?;
         match expected {
-            Some(expected) if step != expected => Err(wrong(format!(
-                "{expected} ms after the line before: there is a gap, or the candles change their length"
-            ))),
+            Some(expected) if step != expected => {
+                Err(wrong(format!("{expected} ms after the line before: there is a gap, or the candles change their length")))
+            }
             _ => Ok(step),
         }
     }
 
     fn value(&self, line: u64, column: &'static str, value: &str, fits: String) -> CandleError {
-        CandleError::Value {
-            file: self.file.to_owned(),
-            line,
-            column,
-            value: value.chars().take(48).collect(),
-            fits,
-        }
+        CandleError::Value { file: self.file.to_owned(), line, column, value: value.chars().take(48).collect(), fits }
     }
 }
 
@@ -285,8 +220,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str =
-        "open_time_ms,open,high,low,close,volume\n0,10,12,9,11,5\n60000,11,11.5,8,9.0,\n";
+    const GOOD: &str = "open_time_ms,open,high,low,close,volume\n0,10,12,9,11,5\n60000,11,11.5,8,9.0,\n";
 
     fn read(text: &str) -> Result<Candles, CandleError> {
         let folder = tempfile::tempdir().unwrap();
@@ -308,22 +242,16 @@ mod tests {
     #[test]
     fn prices_run_through_the_extremes_to_the_close() {
         for candles in [read(GOOD).unwrap(), zipped(0).unwrap()] {
-            let path: Vec<String> = (0..10)
-                .map(|quarter| candles.price(quarter).to_string())
-                .collect();
+            let path: Vec<String> = (0..10).map(|quarter| candles.price(quarter).to_string()).collect();
             // A rising candle passes its low first, a falling one its high; then the last close holds.
-            assert_eq!(
-                path,
-                ["10", "9", "12", "11", "11", "11.5", "8", "9", "9", "9"]
-            );
+            assert_eq!(path, ["10", "9", "12", "11", "11", "11.5", "8", "9", "9", "9"]);
             assert_eq!((candles.step_ms(), candles.count()), (60_000, 2));
         }
     }
 
     #[test]
     fn columns_may_stand_in_any_order() {
-        let swapped =
-            "low,high,open_time_ms,open,close,volume\n9,12,0,10,11,1\n8,11.5,60000,11,9,1\n";
+        let swapped = "low,high,open_time_ms,open,close,volume\n9,12,0,10,11,1\n8,11.5,60000,11,9,1\n";
         assert_eq!(read(swapped).unwrap(), read(GOOD).unwrap());
     }
 
@@ -337,84 +265,25 @@ mod tests {
         };
         let with = |from: &str, to: &str| GOOD.replacen(from, to, 1);
         check("", &["has 0 candles"]);
-        check(
-            "open_time_ms,open,high,low,close,volume\n",
-            &["has 0 candles"],
-        );
+        check("open_time_ms,open,high,low,close,volume\n", &["has 0 candles"]);
         check(GOOD.rsplit_once("60000").unwrap().0, &["has 1 candles"]);
-        check(
-            &with(",low", ""),
-            &[
-                "line 1",
-                "no column `low`",
-                "open_time_ms,open,high,close,volume",
-            ],
-        );
-        check(
-            &with("open_time_ms", "time"),
-            &["line 1", "no column `open_time_ms`", "time,open"],
-        );
-        check(
-            &format!("{GOOD}180000,9,9,9,9,1\n"),
-            &[
-                "line 4",
-                "open_time_ms is `180000`",
-                "60000 ms after",
-                "gap",
-            ],
-        );
-        check(
-            &with("60000", "0"),
-            &[
-                "line 3",
-                "open_time_ms is `0`",
-                "later than the line before, 0",
-            ],
-        );
-        check(
-            &with("60000", "-5"),
-            &["line 3", "open_time_ms is `-5`", "later"],
-        );
-        check(
-            &with("10,12,9,11", "10,8,9,10"),
-            &["line 2", "low is `9`", "at most the high 8"],
-        );
-        check(
-            &with("10,12,9,11", "13,12,9,11"),
-            &[
-                "line 2",
-                "open is `13`",
-                "between the low 9 and the high 12",
-            ],
-        );
-        check(
-            &with("9.0", "9.0x"),
-            &["line 3", "close is `9.0x`", "a price"],
-        );
-        check(
-            &with("9.0", "0"),
-            &["line 3", "close is `0`", "greater than 0"],
-        );
-        check(
-            &with("0,10", "1e3,10"),
-            &["line 2", "open_time_ms is `1e3`", "milliseconds"],
-        );
-        check(
-            &with("9.0,", "9.0"),
-            &["line: 3", "found record with 5 fields"],
-        );
+        check(&with(",low", ""), &["line 1", "no column `low`", "open_time_ms,open,high,close,volume"]);
+        check(&with("open_time_ms", "time"), &["line 1", "no column `open_time_ms`", "time,open"]);
+        check(&format!("{GOOD}180000,9,9,9,9,1\n"), &["line 4", "open_time_ms is `180000`", "60000 ms after", "gap"]);
+        check(&with("60000", "0"), &["line 3", "open_time_ms is `0`", "later than the line before, 0"]);
+        check(&with("60000", "-5"), &["line 3", "open_time_ms is `-5`", "later"]);
+        check(&with("10,12,9,11", "10,8,9,10"), &["line 2", "low is `9`", "at most the high 8"]);
+        check(&with("10,12,9,11", "13,12,9,11"), &["line 2", "open is `13`", "between the low 9 and the high 12"]);
+        check(&with("9.0", "9.0x"), &["line 3", "close is `9.0x`", "a price"]);
+        check(&with("9.0", "0"), &["line 3", "close is `0`", "greater than 0"]);
+        check(&with("0,10", "1e3,10"), &["line 2", "open_time_ms is `1e3`", "milliseconds"]);
+        check(&with("9.0,", "9.0"), &["line: 3", "found record with 5 fields"]);
     }
 
     #[test]
     fn a_truncated_gzip_and_a_missing_file_are_named() {
         for cut in [1, 9, 30] {
-            assert!(
-                zipped(cut)
-                    .unwrap_err()
-                    .to_string()
-                    .contains("gzip ends too early"),
-                "{cut}"
-            );
+            assert!(zipped(cut).unwrap_err().to_string().contains("gzip ends too early"), "{cut}");
         }
         let error = Candles::read(Path::new("/nowhere/x.csv")).unwrap_err();
         assert!(error.to_string().contains("/nowhere/x.csv: cannot be read"));

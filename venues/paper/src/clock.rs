@@ -5,13 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use omnivenue_core::model::time::Timestamp;
 
 /// The present.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the exchange is another party: its thread has its own clock"
-)]
+#[allow(clippy::disallowed_methods, reason = "the exchange is another party: its thread has its own clock")]
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::EPOCH.after(since)
 }

@@ -115,18 +115,8 @@ impl Config {
     /// What the venue can do.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
-        let spot = self
-            .instruments
-            .iter()
-            .any(|spec| spec.market == Market::Spot);
-        Capabilities {
-            orders: self.orders.clone(),
-            positions: if spot {
-                PositionModel::Holdings
-            } else {
-                PositionModel::Net
-            },
-        }
+        let spot = self.instruments.iter().any(|spec| spec.market == Market::Spot);
+        Capabilities { orders: self.orders.clone(), positions: if spot { PositionModel::Holdings } else { PositionModel::Net } }
     }
 
     /// Checks everything that the types alone cannot, and proves that the instruments' numbers can be kept exactly.
@@ -134,20 +124,15 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the field, what it got and what fits.
     pub fn check(&self) -> Result<BTreeMap<VenueSymbol, Instrument>, ConfigError> {
-        self.check_instruments()
-            .map_err(|reason| self.wrong(reason))
-            .and_then(|instruments| {
-                self.check_markets().map_err(|reason| self.wrong(reason))?;
-                self.check_rest().map_err(|reason| self.wrong(reason))?;
-                Ok(instruments)
-            })
+        self.check_instruments().map_err(|reason| self.wrong(reason)).and_then(|instruments| {
+            self.check_markets().map_err(|reason| self.wrong(reason))?;
+            self.check_rest().map_err(|reason| self.wrong(reason))?;
+            Ok(instruments)
+        })
     }
 
     fn wrong(&self, reason: String) -> ConfigError {
-        ConfigError {
-            venue: self.id.clone(),
-            reason,
-        }
+        ConfigError { venue: self.id.clone(), reason }
     }
 
     fn check_instruments(&self) -> Result<BTreeMap<VenueSymbol, Instrument>, String> {
@@ -157,18 +142,11 @@ impl Config {
         let mut instruments = BTreeMap::new();
         for spec in &self.instruments {
             if spec.venue != self.id {
-                return Err(format!(
-                    "instruments: {} says venue {}, but must say {}",
-                    spec.symbol, spec.venue, self.id
-                ));
+                return Err(format!("instruments: {} says venue {}, but must say {}", spec.symbol, spec.venue, self.id));
             }
             self.check_fee_digits(spec)?;
-            let instrument =
-                Instrument::new(spec.clone()).map_err(|e| format!("instruments: {e}"))?;
-            if instruments
-                .insert(spec.symbol.clone(), instrument)
-                .is_some()
-            {
+            let instrument = Instrument::new(spec.clone()).map_err(|e| format!("instruments: {e}"))?;
+            if instruments.insert(spec.symbol.clone(), instrument).is_some() {
                 return Err(format!("instruments: {} is there twice", spec.symbol));
             }
         }
@@ -179,10 +157,7 @@ impl Config {
     fn check_fee_digits(&self, spec: &InstrumentSpec) -> Result<(), String> {
         for (field, rate) in [("taker_fee", spec.taker_fee), ("maker_fee", self.maker_fee)] {
             if rate.decimal().scale() > 8 {
-                return Err(format!(
-                    "{field} of {} is {rate}, but may have at most 8 decimals",
-                    spec.symbol
-                ));
+                return Err(format!("{field} of {} is {rate}, but may have at most 8 decimals", spec.symbol));
             }
         }
         Ok(())
@@ -193,10 +168,7 @@ impl Config {
         let mut bases = BTreeSet::new();
         for spec in &self.instruments {
             if spot && spec.market == Market::Perp {
-                return Err(format!(
-                    "instruments: {} is a perpetual beside spot instruments; make two venues of them",
-                    spec.symbol
-                ));
+                return Err(format!("instruments: {} is a perpetual beside spot instruments; make two venues of them", spec.symbol));
             }
             if spot && !bases.insert(&spec.base) {
                 return Err(format!(
@@ -205,10 +177,7 @@ impl Config {
                 ));
             }
             if spot && spec.quote == spec.base {
-                return Err(format!(
-                    "instruments: {} trades {} for itself",
-                    spec.symbol, spec.base
-                ));
+                return Err(format!("instruments: {} trades {} for itself", spec.symbol, spec.base));
             }
             if !spot && spec.settle != spec.quote {
                 return Err(format!(
@@ -225,42 +194,20 @@ impl Config {
 
     fn check_rest(&self) -> Result<(), String> {
         for spec in &self.instruments {
-            let source = self
-                .prices
-                .get(&spec.symbol)
-                .ok_or_else(|| format!("prices has no {}", spec.symbol))?;
-            source
-                .check()
-                .map_err(|reason| format!("prices: {}: {reason}", spec.symbol))?;
+            let source = self.prices.get(&spec.symbol).ok_or_else(|| format!("prices has no {}", spec.symbol))?;
+            source.check().map_err(|reason| format!("prices: {}: {reason}", spec.symbol))?;
         }
-        if let Some(symbol) = self
-            .prices
-            .keys()
-            .find(|symbol| !self.instruments.iter().any(|spec| spec.symbol == **symbol))
-        {
-            return Err(format!(
-                "prices names {symbol}, which is no instrument of it"
-            ));
+        if let Some(symbol) = self.prices.keys().find(|symbol| !self.instruments.iter().any(|spec| spec.symbol == **symbol)) {
+            return Err(format!("prices names {symbol}, which is no instrument of it"));
         }
         for (field, share) in [("spread", self.spread), ("slippage", self.slippage)] {
-            let fits = share
-                .to_string()
-                .parse::<Fraction>()
-                .is_ok_and(|share| share <= tenth())
-                && share.decimal().scale() <= 8;
-            if !fits {
-                return Err(format!(
-                    "{field} is {share}, but must be at most 0.1, with at most 8 decimals"
-                ));
+            if share > tenth() || share.decimal().scale() > 8 {
+                return Err(format!("{field} is {share}, but must be at most 0.1, with at most 8 decimals"));
             }
         }
         for (account, balances) in &self.accounts {
-            if let Some((asset, amount)) =
-                balances.iter().find(|(_, amount)| **amount < Amount::ZERO)
-            {
-                return Err(format!(
-                    "accounts: {account} starts with {amount} {asset}, but must start with 0 or more"
-                ));
+            if let Some((asset, amount)) = balances.iter().find(|(_, amount)| **amount < Amount::ZERO) {
+                return Err(format!("accounts: {account} starts with {amount} {asset}, but must start with 0 or more"));
             }
         }
         self.faults.check()
@@ -278,12 +225,8 @@ impl PriceSource {
             Self::Walk { step, .. } if *step > "0.01".parse().expect("0.01 is a fraction") => {
                 Err(format!("step is {step}, but must be at most 0.01"))
             }
-            Self::Walk { step, .. } if step.decimal().scale() > 6 => {
-                Err(format!("step is {step}, but may have at most 6 decimals"))
-            }
-            Self::Walk { every, .. } if every.is_zero() => {
-                Err("every is 0, but must be at least 1ms".into())
-            }
+            Self::Walk { step, .. } if step.decimal().scale() > 6 => Err(format!("step is {step}, but may have at most 6 decimals")),
+            Self::Walk { every, .. } if every.is_zero() => Err("every is 0, but must be at least 1ms".into()),
             Self::Candles { .. } | Self::Walk { .. } | Self::Fixed { .. } => Ok(()),
         }
     }
@@ -302,11 +245,7 @@ mod tests {
 
     #[test]
     fn presets_are_valid_and_read_back() {
-        for config in [
-            Config::hyperliquid_like(),
-            Config::ostium_like(),
-            Config::spot_like(),
-        ] {
+        for config in [Config::hyperliquid_like(), Config::ostium_like(), Config::spot_like()] {
             config.check().unwrap();
             let text = serde_json::to_string(&config).unwrap();
             assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
@@ -316,109 +255,33 @@ mod tests {
     #[test]
     fn errors_say_what_fits() {
         check(|c| c.instruments.clear(), "instruments is empty");
-        check(
-            |c| c.instruments[0].venue = "okx".parse().unwrap(),
-            "must say hyperliquid",
-        );
-        check(
-            |c| c.instruments[1].symbol = c.instruments[0].symbol.clone(),
-            "is there twice",
-        );
-        check(
-            |c| c.instruments[1].market = Market::Spot,
-            "make two venues of them",
-        );
-        check(
-            |c| c.instruments[0].settle = "BTC".parse().unwrap(),
-            "only its quote currency USDC",
-        );
+        check(|c| c.instruments[0].venue = "okx".parse().unwrap(), "must say hyperliquid");
+        check(|c| c.instruments[1].symbol = c.instruments[0].symbol.clone(), "is there twice");
+        check(|c| c.instruments[1].market = Market::Spot, "make two venues of them");
+        check(|c| c.instruments[0].settle = "BTC".parse().unwrap(), "only its quote currency USDC");
         check(|c| drop(c.prices.pop_first()), "prices has no BTC");
-        check(
-            |c| {
-                drop(c.prices.insert(
-                    "X".parse().unwrap(),
-                    PriceSource::Fixed {
-                        price: "1".parse().unwrap(),
-                    },
-                ))
-            },
-            "no instrument of it",
-        );
-        check(
-            |c| c.spread = "0.5".parse().unwrap(),
-            "spread is 0.5, but must be at most 0.1",
-        );
-        check(
-            |c| c.maker_fee = "0.123456789".parse().unwrap(),
-            "at most 8 decimals",
-        );
+        check(|c| drop(c.prices.insert("X".parse().unwrap(), PriceSource::Fixed { price: "1".parse().unwrap() })), "no instrument of it");
+        check(|c| c.spread = "0.5".parse().unwrap(), "spread is 0.5, but must be at most 0.1");
+        check(|c| c.maker_fee = "0.123456789".parse().unwrap(), "at most 8 decimals");
         check(|c| c.faults.refuse = 1001, "refuse is 1001");
-        let walk = |step: &str, every| PriceSource::Walk {
-            seed: 1,
-            start: "1".parse().unwrap(),
-            step: step.parse().unwrap(),
-            every,
-        };
+        let walk = |step: &str, every| PriceSource::Walk { seed: 1, start: "1".parse().unwrap(), step: step.parse().unwrap(), every };
         let quarter = Duration::from_millis(250);
-        check(
-            |c| {
-                drop(
-                    c.prices
-                        .insert("BTC".parse().unwrap(), walk("0.02", quarter)),
-                )
-            },
-            "at most 0.01",
-        );
-        check(
-            |c| {
-                drop(
-                    c.prices
-                        .insert("BTC".parse().unwrap(), walk("0.0000001", quarter)),
-                )
-            },
-            "at most 6 decimals",
-        );
-        check(
-            |c| {
-                drop(
-                    c.prices
-                        .insert("BTC".parse().unwrap(), walk("0.001", Duration::ZERO)),
-                )
-            },
-            "at least 1ms",
-        );
-        let stopped = PriceSource::Candles {
-            path: "x.csv".into(),
-            speed: 0,
-        };
-        check(
-            |c| drop(c.prices.insert("BTC".parse().unwrap(), stopped)),
-            "speed is 0",
-        );
+        check(|c| drop(c.prices.insert("BTC".parse().unwrap(), walk("0.02", quarter))), "at most 0.01");
+        check(|c| drop(c.prices.insert("BTC".parse().unwrap(), walk("0.0000001", quarter))), "at most 6 decimals");
+        check(|c| drop(c.prices.insert("BTC".parse().unwrap(), walk("0.001", Duration::ZERO))), "at least 1ms");
+        let stopped = PriceSource::Candles { path: "x.csv".into(), speed: 0 };
+        check(|c| drop(c.prices.insert("BTC".parse().unwrap(), stopped)), "speed is 0");
         let debts = BTreeMap::from([("USDC".parse().unwrap(), "-1".parse().unwrap())]);
-        check(
-            |c| drop(c.accounts.insert("a".parse().unwrap(), debts)),
-            "0 or more",
-        );
+        check(|c| drop(c.accounts.insert("a".parse().unwrap(), debts)), "0 or more");
         let mut spot = Config::spot_like();
         spot.orders.reduce_only = true;
-        assert!(
-            spot.check()
-                .unwrap_err()
-                .to_string()
-                .contains("no reduce-only")
-        );
+        assert!(spot.check().unwrap_err().to_string().contains("no reduce-only"));
     }
 
     #[test]
     fn unknown_keys_are_refused() {
         let mut value = serde_json::to_value(Config::spot_like()).unwrap();
         value["sprad"] = "0.1".into();
-        assert!(
-            serde_json::from_value::<Config>(value)
-                .unwrap_err()
-                .to_string()
-                .contains("unknown field `sprad`")
-        );
+        assert!(serde_json::from_value::<Config>(value).unwrap_err().to_string().contains("unknown field `sprad`"));
     }
 }

@@ -29,12 +29,7 @@ pub(crate) fn place_order(
     }
     let worst_price = instrument
         .limit_price(request.worst_price, request.side)
-        .ok_or_else(|| {
-            format!(
-                "worst price {} has no valid price of {} at or inside it",
-                request.worst_price, instrument.symbol
-            )
-        })?;
+        .ok_or_else(|| format!("worst price {} has no valid price of {} at or inside it", request.worst_price, instrument.symbol))?;
     Ok(PlaceOrder {
         client_order_id: ticket.client_order_id.clone(),
         nonce,
@@ -81,22 +76,9 @@ mod tests {
         }
     }
 
-    fn convert(
-        config: &Config,
-        request: &OrderRequest,
-        nonce: Option<u64>,
-    ) -> Result<PlaceOrder, String> {
-        let ticket = Ticket {
-            client_order_id: "x1".parse().unwrap(),
-            nonce,
-            now: Timestamp::from_millis(1000),
-        };
-        place_order(
-            request,
-            &ticket,
-            &config.orders,
-            &config.check().unwrap()[&request.symbol],
-        )
+    fn convert(config: &Config, request: &OrderRequest, nonce: Option<u64>) -> Result<PlaceOrder, String> {
+        let ticket = Ticket { client_order_id: "x1".parse().unwrap(), nonce, now: Timestamp::from_millis(1000) };
+        place_order(request, &ticket, &config.orders, &config.check().unwrap()[&request.symbol])
     }
 
     #[test]
@@ -107,42 +89,17 @@ mod tests {
             buy.to_wire(),
             r#"{"client_order_id":"x1","nonce":1000,"timestamp":"1970-01-01T00:00:01Z","symbol":"HYPE","side":"buy","quantity":"1","order":{"type":"market"},"worst_price":"38.123","leverage":"2","reduce_only":false}"#
         );
-        assert_eq!(
-            serde_json::from_str::<PlaceOrder>(&buy.to_wire()).unwrap(),
-            buy
-        );
-        let sell = convert(
-            &config,
-            &OrderRequest {
-                side: Side::Sell,
-                ..request("HYPE")
-            },
-            Some(1000),
-        )
-        .unwrap();
+        assert_eq!(serde_json::from_str::<PlaceOrder>(&buy.to_wire()).unwrap(), buy);
+        let sell = convert(&config, &OrderRequest { side: Side::Sell, ..request("HYPE") }, Some(1000)).unwrap();
         assert_eq!(sell.worst_price.to_string(), "38.124");
-        assert!(
-            convert(&config, &request("HYPE"), None)
-                .unwrap_err()
-                .contains("no nonce")
-        );
+        assert!(convert(&config, &request("HYPE"), None).unwrap_err().contains("no nonce"));
     }
 
     #[test]
     fn a_window_gives_a_deadline() {
         let place = convert(&Config::ostium_like(), &request("HYPE-USD"), Some(1)).unwrap();
-        assert_eq!(
-            (place.deadline, place.nonce),
-            (Some(Timestamp::from_millis(6000)), None)
-        );
-        let reducing = OrderRequest {
-            reduce_only: true,
-            ..request("HYPE/USDC")
-        };
-        assert!(
-            convert(&Config::spot_like(), &reducing, None)
-                .unwrap_err()
-                .contains("no reduce-only")
-        );
+        assert_eq!((place.deadline, place.nonce), (Some(Timestamp::from_millis(6000)), None));
+        let reducing = OrderRequest { reduce_only: true, ..request("HYPE/USDC") };
+        assert!(convert(&Config::spot_like(), &reducing, None).unwrap_err().contains("no reduce-only"));
     }
 }

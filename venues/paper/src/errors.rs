@@ -14,33 +14,13 @@ const OVERLOADED_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) fn venue_error(venue: &VenueId, operation: Operation, error: LinkError) -> VenueError {
     let message = error.to_string();
     match error {
-        LinkError::NotSent(_) => VenueError::new(
-            venue,
-            operation,
-            ErrorKind::Connection,
-            Effect::NotSent,
-            message,
-        ),
-        LinkError::Cut => VenueError::new(
-            venue,
-            operation,
-            ErrorKind::Connection,
-            Effect::Unknown,
-            message,
-        ),
+        LinkError::NotSent(_) => VenueError::new(venue, operation, ErrorKind::Connection, Effect::NotSent, message),
+        LinkError::Cut => VenueError::new(venue, operation, ErrorKind::Connection, Effect::Unknown, message),
+        LinkError::Unreadable => VenueError::new(venue, operation, ErrorKind::Unreadable, Effect::Unknown, message),
         LinkError::Refused(refusal) => {
             let retry_after = (refusal.code == RefusalCode::Overloaded).then_some(OVERLOADED_PAUSE);
-            let error = VenueError::new(
-                venue,
-                operation,
-                kind(refusal.code),
-                Effect::Refused,
-                refusal.message,
-            );
-            VenueError {
-                retry_after,
-                ..error.with_code(refusal.code.text())
-            }
+            let error = VenueError::new(venue, operation, kind(refusal.code), Effect::Refused, refusal.message);
+            VenueError { retry_after, ..error.with_code(refusal.code.text()) }
         }
     }
 }
@@ -77,44 +57,14 @@ mod tests {
     fn an_error_says_whether_it_may_have_happened() {
         let check = |error: LinkError, kind: ErrorKind, effect: Effect, code: Option<&str>| {
             let error = venue_error(&"paper".parse().unwrap(), Operation::Place, error);
-            assert_eq!(
-                (error.kind, error.effect, error.code.as_deref()),
-                (kind, effect, code),
-                "{error}"
-            );
+            assert_eq!((error.kind, error.effect, error.code.as_deref()), (kind, effect, code), "{error}");
             assert_eq!(error.retry_after.is_some(), kind == ErrorKind::RateLimited);
         };
-        check(
-            LinkError::NotSent("it has stopped".into()),
-            ErrorKind::Connection,
-            Effect::NotSent,
-            None,
-        );
+        check(LinkError::NotSent("it has stopped".into()), ErrorKind::Connection, Effect::NotSent, None);
         check(LinkError::Cut, ErrorKind::Connection, Effect::Unknown, None);
-        let refused = |code| {
-            LinkError::Refused(Refusal {
-                code,
-                message: "no".into(),
-                at: Timestamp::EPOCH,
-            })
-        };
-        check(
-            refused(RefusalCode::Expired),
-            ErrorKind::Expired,
-            Effect::Refused,
-            Some("expired"),
-        );
-        check(
-            refused(RefusalCode::MinNotional),
-            ErrorKind::InvalidRequest,
-            Effect::Refused,
-            Some("min_notional"),
-        );
-        check(
-            refused(RefusalCode::Overloaded),
-            ErrorKind::RateLimited,
-            Effect::Refused,
-            Some("overloaded"),
-        );
+        let refused = |code| LinkError::Refused(Refusal { code, message: "no".into(), at: Timestamp::EPOCH });
+        check(refused(RefusalCode::Expired), ErrorKind::Expired, Effect::Refused, Some("expired"));
+        check(refused(RefusalCode::MinNotional), ErrorKind::InvalidRequest, Effect::Refused, Some("min_notional"));
+        check(refused(RefusalCode::Overloaded), ErrorKind::RateLimited, Effect::Refused, Some("overloaded"));
     }
 }

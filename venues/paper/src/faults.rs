@@ -55,9 +55,7 @@ impl FaultKind {
             Self::LateCommit | Self::LateFill => matches!(request, RequestKind::Place),
             Self::FalseNotFound => matches!(request, RequestKind::Order),
             Self::DuplicateFill => matches!(request, RequestKind::Update),
-            Self::Refuse | Self::Delay | Self::CutBefore | Self::CutAfter | Self::Silence => {
-                !matches!(request, RequestKind::Update)
-            }
+            Self::Refuse | Self::Delay | Self::CutBefore | Self::CutAfter | Self::Silence => !matches!(request, RequestKind::Update),
         }
     }
 }
@@ -163,10 +161,7 @@ impl FaultConfig {
             let per_mille = self.per_mille(kind);
             if per_mille > 1000 {
                 let name = serde_json::to_string(&kind).unwrap_or_default();
-                return Err(format!(
-                    "faults.{} is {per_mille}, but must be at most 1000",
-                    name.trim_matches('"')
-                ));
+                return Err(format!("faults.{} is {per_mille}, but must be at most 1000", name.trim_matches('"')));
             }
         }
         Ok(())
@@ -185,13 +180,7 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn new(config: FaultConfig) -> Self {
-        Self {
-            random: Random::new(config.seed),
-            config,
-            script: BTreeMap::new(),
-            denied: BTreeMap::new(),
-            counts: BTreeMap::new(),
-        }
+        Self { random: Random::new(config.seed), config, script: BTreeMap::new(), denied: BTreeMap::new(), counts: BTreeMap::new() }
     }
 
     pub(crate) const fn config(&self) -> &FaultConfig {
@@ -205,36 +194,23 @@ impl Faults {
     }
 
     pub(crate) fn script(&mut self, request: RequestKind, fault: FaultKind, count: usize) {
-        self.script
-            .entry(request)
-            .or_default()
-            .extend(std::iter::repeat_n(fault, count));
+        self.script.entry(request).or_default().extend(std::iter::repeat_n(fault, count));
     }
 
     /// The fault that happens to the next request of this kind. Chance is asked for every kind, so that one more fault does not
     /// change which others follow.
     pub(crate) fn draw(&mut self, request: RequestKind) -> Option<FaultKind> {
         let mut drawn = None;
-        for kind in FaultKind::ALL
-            .into_iter()
-            .filter(|kind| kind.applies_to(request))
-        {
+        for kind in FaultKind::ALL.into_iter().filter(|kind| kind.applies_to(request)) {
             let hit = self.random.below(1000) < u64::from(self.config.per_mille(kind));
             drawn = drawn.or(hit.then_some(kind));
         }
-        self.script
-            .get_mut(&request)
-            .and_then(VecDeque::pop_front)
-            .or(drawn)
+        self.script.get_mut(&request).and_then(VecDeque::pop_front).or(drawn)
     }
 
     /// A length of time from 1 µs to `longest`.
     pub(crate) fn some_of(&mut self, longest: Duration) -> Duration {
-        Duration::from_micros(
-            1 + self
-                .random
-                .below(u64::try_from(longest.as_micros()).unwrap_or(u64::MAX)),
-        )
+        Duration::from_micros(1 + self.random.below(u64::try_from(longest.as_micros()).unwrap_or(u64::MAX)))
     }
 
     pub(crate) const fn coin(&mut self) -> bool {
@@ -243,10 +219,7 @@ impl Faults {
 
     /// Whether the exchange may deny this order once more.
     pub(crate) fn may_deny(&mut self, account: &AccountId, id: &ClientOrderId) -> bool {
-        let denied = self
-            .denied
-            .entry((account.clone(), id.clone()))
-            .or_default();
+        let denied = self.denied.entry((account.clone(), id.clone())).or_default();
         let may = *denied < self.config.false_not_found_max;
         *denied += u32::from(may);
         may
@@ -269,9 +242,7 @@ mod tests {
     fn a_seed_gives_the_same_faults() {
         let draws = |seed| {
             let mut faults = Faults::new(FaultConfig::all(seed, 100));
-            (0..200)
-                .map(|_| faults.draw(RequestKind::Place))
-                .collect::<Vec<_>>()
+            (0..200).map(|_| faults.draw(RequestKind::Place)).collect::<Vec<_>>()
         };
         assert_eq!(draws(1), draws(1));
         assert_ne!(draws(1), draws(2));
@@ -284,19 +255,13 @@ mod tests {
         let mut faults = Faults::new(FaultConfig::default());
         faults.script(RequestKind::Place, FaultKind::CutAfter, 2);
         let drawn: Vec<_> = (0..3).map(|_| faults.draw(RequestKind::Place)).collect();
-        assert_eq!(
-            drawn,
-            [Some(FaultKind::CutAfter), Some(FaultKind::CutAfter), None]
-        );
+        assert_eq!(drawn, [Some(FaultKind::CutAfter), Some(FaultKind::CutAfter), None]);
         assert_eq!(faults.draw(RequestKind::Order), None);
     }
 
     #[test]
     fn denial_is_bounded() {
-        let mut faults = Faults::new(FaultConfig {
-            false_not_found_max: 2,
-            ..FaultConfig::default()
-        });
+        let mut faults = Faults::new(FaultConfig { false_not_found_max: 2, ..FaultConfig::default() });
         let (account, id) = ("a".parse().unwrap(), "x".parse().unwrap());
         let denials: Vec<_> = (0..4).map(|_| faults.may_deny(&account, &id)).collect();
         assert_eq!(denials, [true, true, false, false]);

@@ -6,7 +6,7 @@ use omnivenue_core::model::ids::{Asset, VenueSymbol};
 use omnivenue_core::model::instrument::{InstrumentSpec, Market};
 use omnivenue_core::model::number::{Amount, NumberError, Price, Quantity};
 
-use crate::books::{AccountTruth, AsAmount, Order, share};
+use crate::books::{AccountTruth, Order, amount_of, share};
 use crate::rules::Refused;
 use crate::wire::{PlaceOrder, RefusalCode};
 
@@ -18,11 +18,7 @@ pub(crate) struct Valuation<'a> {
 
 impl Valuation<'_> {
     /// The balance of a currency and what open positions in it have gained, unbooked; on spot, the worth of the holdings too.
-    pub(crate) fn equity(
-        &self,
-        account: &AccountTruth,
-        asset: &Asset,
-    ) -> Result<Amount, NumberError> {
+    pub(crate) fn equity(&self, account: &AccountTruth, asset: &Asset) -> Result<Amount, NumberError> {
         let mut equity = account.balance(asset);
         for (symbol, position) in &account.positions {
             if let Some((spec, mark)) = self.of(symbol)
@@ -48,18 +44,9 @@ impl Valuation<'_> {
     }
 
     /// Refuses an order that the account cannot carry. `price` is what it would trade or rest at.
-    pub(crate) fn check(
-        &self,
-        account: &AccountTruth,
-        open: &[&Order],
-        place: &PlaceOrder,
-        price: Price,
-    ) -> Result<(), Refused> {
+    pub(crate) fn check(&self, account: &AccountTruth, open: &[&Order], place: &PlaceOrder, price: Price) -> Result<(), Refused> {
         let Some(spec) = self.specs.get(&place.symbol) else {
-            return Err((
-                RefusalCode::UnknownSymbol,
-                format!("{} is not traded here", place.symbol),
-            ));
+            return Err((RefusalCode::UnknownSymbol, format!("{} is not traded here", place.symbol)));
         };
         let (asset, needed, free) = match spec.market {
             Market::Perp => self.margin(account, open, place, price, spec),
@@ -67,10 +54,7 @@ impl Valuation<'_> {
         }
         .map_err(|e| (RefusalCode::BadQuantity, e.to_string()))?;
         if needed > Amount::ZERO && needed > free {
-            return Err((
-                RefusalCode::InsufficientFunds,
-                format!("{needed} {asset} are needed, but {free} are free"),
-            ));
+            return Err((RefusalCode::InsufficientFunds, format!("{needed} {asset} are needed, but {free} are free")));
         }
         Ok(())
     }
@@ -84,44 +68,24 @@ impl Valuation<'_> {
         spec: &'s InstrumentSpec,
     ) -> Result<(&'s Asset, Amount, Amount), NumberError> {
         let held = account.position(&place.symbol).quantity;
-        let after = held
-            .plus(place.quantity.signed(place.side.is_buy()))?
-            .magnitude();
+        let after = held.plus(place.quantity.signed(place.side.is_buy()))?.magnitude();
         let growth = after.minus(held.magnitude()).unwrap_or_default();
         if place.reduce_only || growth.is_zero() {
             return Ok((&spec.settle, Amount::ZERO, Amount::ZERO));
         }
         let fee = share(price.notional(place.quantity)?, spec.taker_fee)?;
-        let needed = price
-            .notional(growth)?
-            .margin(place.leverage)?
-            .amount()
-            .plus(fee.max(Amount::ZERO))?;
+        let needed = price.notional(growth)?.margin(place.leverage)?.amount().plus(fee.max(Amount::ZERO))?;
         let mut free = self.equity(account, &spec.settle)?;
         for (symbol, position) in &account.positions {
             if let Some((other, mark)) = self.of(symbol)
                 && other.settle == spec.settle
             {
-                free = free.minus(
-                    mark.notional(position.quantity.magnitude())?
-                        .margin(position.leverage)?
-                        .amount(),
-                )?;
+                free = free.minus(mark.notional(position.quantity.magnitude())?.margin(position.leverage)?.amount())?;
             }
         }
         for order in open.iter().filter(|order| !order.place.reduce_only) {
-            if self
-                .specs
-                .get(&order.place.symbol)
-                .is_some_and(|other| other.settle == spec.settle)
-            {
-                free = free.minus(
-                    order
-                        .bound()
-                        .notional(order.remaining())?
-                        .margin(order.place.leverage)?
-                        .amount(),
-                )?;
+            if self.specs.get(&order.place.symbol).is_some_and(|other| other.settle == spec.settle) {
+                free = free.minus(order.bound().notional(order.remaining())?.margin(order.place.leverage)?.amount())?;
             }
         }
         Ok((&spec.settle, needed, free))
@@ -135,24 +99,13 @@ fn holdings<'s>(
     price: Price,
     spec: &'s InstrumentSpec,
 ) -> Result<(&'s Asset, Amount, Amount), NumberError> {
-    let asset = if place.side.is_buy() {
-        &spec.quote
-    } else {
-        &spec.base
-    };
+    let asset = if place.side.is_buy() { &spec.quote } else { &spec.base };
     let worth = |place: &PlaceOrder, quantity: Quantity, price: Price| {
-        if place.side.is_buy() {
-            Ok(price.notional(quantity)?.amount())
-        } else {
-            quantity.signed(true).as_amount()
-        }
+        if place.side.is_buy() { Ok(price.notional(quantity)?.amount()) } else { amount_of(quantity) }
     };
     let mut free = account.balance(asset);
     // Orders in other instruments lock the same quote currency; base assets belong to one instrument each.
-    for order in open.iter().filter(|order| {
-        order.place.side == place.side
-            && (place.side.is_buy() || order.place.symbol == place.symbol)
-    }) {
+    for order in open.iter().filter(|order| order.place.side == place.side && (place.side.is_buy() || order.place.symbol == place.symbol)) {
         free = free.minus(worth(&order.place, order.remaining(), order.bound())?)?;
     }
     Ok((asset, worth(place, place.quantity, price)?, free))

@@ -11,6 +11,8 @@ mod books;
 mod exchange;
 mod funds;
 mod market;
+mod matching;
+mod queries;
 mod rules;
 mod state;
 

@@ -16,6 +16,9 @@ pub enum LinkError {
     /// The exchange refused it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The answer is no answer to what was asked.
+    #[error("it answered something else than was asked")]
+    Unreadable,
     /// The connection broke after the request was handed over: it may have been done.
     #[error("the connection broke before the answer came")]
     Cut,

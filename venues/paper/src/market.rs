@@ -25,21 +25,12 @@ pub(crate) struct Market {
 
 impl Market {
     /// Opens every source of prices. The instruments are those that the configuration's check has proved.
-    pub(crate) fn open(
-        config: &Config,
-        instruments: BTreeMap<VenueSymbol, Instrument>,
-        epoch: Timestamp,
-    ) -> Result<Self, CandleError> {
-        let open =
-            |(symbol, source): (&VenueSymbol, _)| Ok((symbol.clone(), Prices::open(source)?));
+    pub(crate) fn open(config: &Config, instruments: BTreeMap<VenueSymbol, Instrument>, epoch: Timestamp) -> Result<Self, CandleError> {
+        let open = |(symbol, source): (&VenueSymbol, _)| Ok((symbol.clone(), Prices::open(source)?));
         Ok(Self {
             epoch,
             instruments,
-            prices: config
-                .prices
-                .iter()
-                .map(open)
-                .collect::<Result<_, CandleError>>()?,
+            prices: config.prices.iter().map(open).collect::<Result<_, CandleError>>()?,
             half_spread: half(config.spread),
             slippage: config.slippage,
             depth: config.depth,
@@ -64,58 +55,34 @@ impl Market {
     pub(crate) fn quote(&mut self, symbol: &VenueSymbol, now: Timestamp) -> Option<Quote> {
         let mark = self.mark(symbol, now)?;
         let instrument = self.instruments.get(symbol)?;
-        let bid = instrument
-            .price_rule
-            .round(moved(mark, Side::Sell, self.half_spread)?, Rounding::Down)?;
-        let ask = instrument
-            .price_rule
-            .round(moved(mark, Side::Buy, self.half_spread)?, Rounding::Up)?;
-        (ask <= instrument.max_price).then(|| Quote {
-            symbol: symbol.clone(),
-            bid,
-            ask,
-            at: now,
-        })
+        let bid = instrument.price_rule.round(moved(mark, Side::Sell, self.half_spread)?, Rounding::Down)?;
+        let ask = instrument.price_rule.round(moved(mark, Side::Buy, self.half_spread)?, Rounding::Up)?;
+        (ask <= instrument.max_price).then(|| Quote { symbol: symbol.clone(), bid, ask, at: now })
     }
 
     pub(crate) fn quotes(&mut self, now: Timestamp) -> Vec<Quote> {
         let symbols: Vec<VenueSymbol> = self.instruments.keys().cloned().collect();
-        symbols
-            .iter()
-            .filter_map(|symbol| self.quote(symbol, now))
-            .collect()
+        symbols.iter().filter_map(|symbol| self.quote(symbol, now)).collect()
     }
 
     /// What an order that takes liquidity trades at: the quote, and the slippage.
     pub(crate) fn taker_price(&self, quote: &Quote, side: Side) -> Option<Price> {
         let instrument = self.instruments.get(&quote.symbol)?;
-        let (touch, rounding) = if side.is_buy() {
-            (quote.ask, Rounding::Up)
-        } else {
-            (quote.bid, Rounding::Down)
-        };
-        let price = instrument
-            .price_rule
-            .round(moved(touch, side, self.slippage)?, rounding)?;
+        let (touch, rounding) = if side.is_buy() { (quote.ask, Rounding::Up) } else { (quote.bid, Rounding::Down) };
+        let price = instrument.price_rule.round(moved(touch, side, self.slippage)?, rounding)?;
         (price <= instrument.max_price).then_some(price)
     }
 
     /// The most that one order can trade at this price at once.
     pub(crate) fn depth_at(&self, symbol: &VenueSymbol, price: Price) -> Option<Quantity> {
         let instrument = self.instruments.get(symbol)?;
-        Some(self.depth.map_or(instrument.max_quantity, |depth| {
-            instrument.quantity_for(depth, price)
-        }))
+        Some(self.depth.map_or(instrument.max_quantity, |depth| instrument.quantity_for(depth, price)))
     }
 
     /// The first instant after `now` at which some price may differ.
     pub(crate) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let elapsed = now.since(self.epoch);
-        self.prices
-            .values()
-            .filter_map(|prices| prices.next_change(elapsed))
-            .min()
-            .map(|next| self.epoch.after(next))
+        self.prices.values().filter_map(|prices| prices.next_change(elapsed)).min().map(|next| self.epoch.after(next))
     }
 }
 
@@ -131,12 +98,7 @@ fn half(spread: Fraction) -> Fraction {
 fn moved(price: Price, side: Side, share: Fraction) -> Option<Price> {
     let one: Amount = "1".parse().expect("1 is an amount");
     let share = Amount::new(share.decimal()).ok()?;
-    let factor = if side.is_buy() {
-        one.plus(share)
-    } else {
-        one.minus(share)
-    }
-    .ok()?;
+    let factor = if side.is_buy() { one.plus(share) } else { one.minus(share) }.ok()?;
     let factor = Quantity::new(factor.decimal()).ok()?;
     Price::new(price.notional(factor).ok()?.decimal()).ok()
 }
@@ -150,33 +112,17 @@ mod tests {
     fn quotes_stand_around_the_mark_on_the_price_rule() {
         let mut config = Config::hyperliquid_like();
         let hype: VenueSymbol = "HYPE".parse().unwrap();
-        config.prices.insert(
-            hype.clone(),
-            PriceSource::Fixed {
-                price: "38.1".parse().unwrap(),
-            },
-        );
+        config.prices.insert(hype.clone(), PriceSource::Fixed { price: "38.1".parse().unwrap() });
         config.spread = "0.001".parse().unwrap();
         config.slippage = "0.002".parse().unwrap();
         config.depth = Some("100".parse().unwrap());
         let mut market = Market::open(&config, config.check().unwrap(), Timestamp::EPOCH).unwrap();
         let quote = market.quote(&hype, Timestamp::EPOCH).unwrap();
-        assert_eq!(
-            (quote.bid.to_string(), quote.ask.to_string()),
-            ("38.08".into(), "38.12".into())
-        );
-        let check = |side, expected: &str| {
-            assert_eq!(
-                market.taker_price(&quote, side).unwrap().to_string(),
-                expected
-            )
-        };
+        assert_eq!((quote.bid.to_string(), quote.ask.to_string()), ("38.08".into(), "38.12".into()));
+        let check = |side, expected: &str| assert_eq!(market.taker_price(&quote, side).unwrap().to_string(), expected);
         check(Side::Buy, "38.197");
         check(Side::Sell, "38.003");
-        assert_eq!(
-            market.depth_at(&hype, quote.ask).unwrap().to_string(),
-            "2.62"
-        );
+        assert_eq!(market.depth_at(&hype, quote.ask).unwrap().to_string(), "2.62");
         assert_eq!(market.quotes(Timestamp::EPOCH).len(), 5);
     }
 
@@ -185,14 +131,8 @@ mod tests {
         let mut config = Config::hyperliquid_like();
         let pepe: VenueSymbol = "kPEPE".parse().unwrap();
         for price in ["101", "0.0000001"] {
-            config.prices.insert(
-                pepe.clone(),
-                PriceSource::Fixed {
-                    price: price.parse().unwrap(),
-                },
-            );
-            let mut market =
-                Market::open(&config, config.check().unwrap(), Timestamp::EPOCH).unwrap();
+            config.prices.insert(pepe.clone(), PriceSource::Fixed { price: price.parse().unwrap() });
+            let mut market = Market::open(&config, config.check().unwrap(), Timestamp::EPOCH).unwrap();
             assert_eq!(market.quote(&pepe, Timestamp::EPOCH), None, "{price}");
         }
     }

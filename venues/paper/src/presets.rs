@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use omnivenue_core::model::ids::Asset;
+use omnivenue_core::model::ids::{AccountId, Asset};
 use omnivenue_core::model::instrument::{InstrumentSpec, Market, PriceRule};
+use omnivenue_core::model::number::Amount;
 use omnivenue_core::venue::{Absence, NonceRule, OrderCapabilities, Resend};
 
 use crate::config::{Config, Latency, PriceSource, quarter_second};
@@ -23,52 +24,24 @@ struct Row {
 
 /// Reads a constant of this file.
 fn constant<T: std::str::FromStr>(text: &str) -> T {
-    text.parse()
-        .ok()
-        .expect("the constants of the presets are valid, as their test proves")
+    text.parse().ok().expect("the constants of the presets are valid, as their test proves")
 }
 
 fn figures(decimals: u32) -> PriceRule {
-    PriceRule {
-        significant_figures: Some(5),
-        decimals: Some(decimals),
-        ..PriceRule::default()
-    }
+    PriceRule { significant_figures: Some(5), decimals: Some(decimals), ..PriceRule::default() }
 }
 
 fn tick(size: &str) -> PriceRule {
-    PriceRule {
-        tick_size: Some(constant(size)),
-        ..PriceRule::default()
-    }
+    PriceRule { tick_size: Some(constant(size)), ..PriceRule::default() }
 }
 
 impl Row {
-    const fn new(
-        symbol: &'static str,
-        base: &'static str,
-        price_rule: PriceRule,
-        numbers: [&'static str; 4],
-    ) -> Self {
+    const fn new(symbol: &'static str, base: &'static str, price_rule: PriceRule, numbers: [&'static str; 4]) -> Self {
         let [lot_size, max_price, max_leverage, start] = numbers;
-        Self {
-            symbol,
-            base,
-            price_rule,
-            lot_size,
-            max_price,
-            max_leverage,
-            start,
-        }
+        Self { symbol, base, price_rule, lot_size, max_price, max_leverage, start }
     }
 
-    fn spec(
-        &self,
-        venue: &str,
-        market: Market,
-        min_notional: &str,
-        taker_fee: &str,
-    ) -> InstrumentSpec {
+    fn spec(&self, venue: &str, market: Market, min_notional: &str, taker_fee: &str) -> InstrumentSpec {
         InstrumentSpec {
             venue: constant(venue),
             symbol: constant(self.symbol),
@@ -88,29 +61,14 @@ impl Row {
     }
 }
 
-fn preset(
-    venue: &str,
-    market: Market,
-    rows: &[Row],
-    min_notional: &str,
-    taker_fee: &str,
-    orders: OrderCapabilities,
-) -> Config {
+fn preset(venue: &str, market: Market, rows: &[Row], min_notional: &str, taker_fee: &str, orders: OrderCapabilities) -> Config {
     let walk = |(seed, row): (u64, &Row)| {
-        let source = PriceSource::Walk {
-            seed,
-            start: constant(row.start),
-            step: constant("0.0004"),
-            every: quarter_second(),
-        };
+        let source = PriceSource::Walk { seed, start: constant(row.start), step: constant("0.0004"), every: quarter_second() };
         (constant(row.symbol), source)
     };
     Config {
         id: constant(venue),
-        instruments: rows
-            .iter()
-            .map(|row| row.spec(venue, market, min_notional, taker_fee))
-            .collect(),
+        instruments: rows.iter().map(|row| row.spec(venue, market, min_notional, taker_fee)).collect(),
         orders,
         prices: (1..).zip(rows).map(walk).collect(),
         accounts: BTreeMap::new(),
@@ -118,11 +76,7 @@ fn preset(
         slippage: constant("0.0001"),
         maker_fee: constant("0"),
         depth: None,
-        latency: Latency {
-            request: Duration::from_millis(5),
-            answer: Duration::from_millis(5),
-            jitter: Duration::from_millis(2),
-        },
+        latency: Latency { request: Duration::from_millis(5), answer: Duration::from_millis(5), jitter: Duration::from_millis(2) },
         faults: FaultConfig::default(),
     }
 }
@@ -134,32 +88,15 @@ impl Config {
         // Prices: 5 significant figures and at most 6 − szDecimals decimals.
         let rows = [
             Row::new("HYPE", "HYPE", figures(4), ["0.01", "100000", "10", "38.1"]),
-            Row::new(
-                "BTC",
-                "BTC",
-                figures(1),
-                ["0.00001", "10000000", "40", "97000"],
-            ),
-            Row::new(
-                "ETH",
-                "ETH",
-                figures(2),
-                ["0.0001", "1000000", "25", "3400"],
-            ),
+            Row::new("BTC", "BTC", figures(1), ["0.00001", "10000000", "40", "97000"]),
+            Row::new("ETH", "ETH", figures(2), ["0.0001", "1000000", "25", "3400"]),
             Row::new("SOL", "SOL", figures(4), ["0.01", "100000", "20", "190"]),
             Row::new("kPEPE", "kPEPE", figures(6), ["1", "100", "10", "0.0185"]),
         ];
-        let orders = OrderCapabilities {
-            resend: Resend::Idempotent,
-            absence: Absence::Burn,
-            reduce_only: true,
-            nonce: NonceRule::Milliseconds,
-        };
+        let orders =
+            OrderCapabilities { resend: Resend::Idempotent, absence: Absence::Burn, reduce_only: true, nonce: NonceRule::Milliseconds };
         let preset = preset("hyperliquid", Market::Perp, &rows, "10", "0.00045", orders);
-        Self {
-            maker_fee: constant("0.00015"),
-            ..preset
-        }
+        Self { maker_fee: constant("0.00015"), ..preset }
     }
 
     /// Like Ostium: perpetuals in USDC with tick sizes, requests that may be taken twice and expire after a few seconds.
@@ -167,103 +104,35 @@ impl Config {
     #[must_use]
     pub fn ostium_like() -> Self {
         let rows = [
-            Row::new(
-                "HYPE-USD",
-                "HYPE",
-                tick("0.001"),
-                ["0.01", "100000", "50", "38.1"],
-            ),
-            Row::new(
-                "BTC-USD",
-                "BTC",
-                tick("0.1"),
-                ["0.00001", "10000000", "100", "97000"],
-            ),
-            Row::new(
-                "ETH-USD",
-                "ETH",
-                tick("0.01"),
-                ["0.0001", "1000000", "100", "3400"],
-            ),
-            Row::new(
-                "XAU-USD",
-                "XAU",
-                tick("0.01"),
-                ["0.001", "1000000", "100", "2650"],
-            ),
-            Row::new(
-                "EUR-USD",
-                "EUR",
-                tick("0.00001"),
-                ["1", "1000", "200", "1.085"],
-            ),
+            Row::new("HYPE-USD", "HYPE", tick("0.001"), ["0.01", "100000", "50", "38.1"]),
+            Row::new("BTC-USD", "BTC", tick("0.1"), ["0.00001", "10000000", "100", "97000"]),
+            Row::new("ETH-USD", "ETH", tick("0.01"), ["0.0001", "1000000", "100", "3400"]),
+            Row::new("XAU-USD", "XAU", tick("0.01"), ["0.001", "1000000", "100", "2650"]),
+            Row::new("EUR-USD", "EUR", tick("0.00001"), ["1", "1000", "200", "1.085"]),
         ];
-        preset(
-            "ostium",
-            Market::Perp,
-            &rows,
-            "5",
-            "0.0005",
-            after_proof(true),
-        )
+        preset("ostium", Market::Perp, &rows, "5", "0.0005", after_proof(true))
     }
 
     /// A spot exchange: holdings, fees in the base asset on buys, no reduce-only, requests that may be taken twice.
     #[must_use]
     pub fn spot_like() -> Self {
         let rows = [
-            Row::new(
-                "BTC/USDC",
-                "BTC",
-                tick("0.01"),
-                ["0.00001", "10000000", "1", "97000"],
-            ),
-            Row::new(
-                "HYPE/USDC",
-                "HYPE",
-                tick("0.001"),
-                ["0.01", "100000", "1", "38.1"],
-            ),
+            Row::new("BTC/USDC", "BTC", tick("0.01"), ["0.00001", "10000000", "1", "97000"]),
+            Row::new("HYPE/USDC", "HYPE", tick("0.001"), ["0.01", "100000", "1", "38.1"]),
         ];
-        let preset = preset(
-            "spot",
-            Market::Spot,
-            &rows,
-            "5",
-            "0.001",
-            after_proof(false),
-        );
-        Self {
-            maker_fee: constant("0.001"),
-            ..preset
-        }
+        let preset = preset("spot", Market::Spot, &rows, "5", "0.001", after_proof(false));
+        Self { maker_fee: constant("0.001"), ..preset }
     }
 
     /// The same exchange with an account that starts with this much of an asset.
     #[must_use]
-    pub fn with_account(
-        mut self,
-        account: &omnivenue_core::model::ids::AccountId,
-        asset: Asset,
-        amount: omnivenue_core::model::number::Amount,
-    ) -> Self {
-        self.accounts
-            .entry(account.clone())
-            .or_default()
-            .insert(asset, amount);
+    pub fn with_account(mut self, account: &AccountId, asset: Asset, amount: Amount) -> Self {
+        self.accounts.entry(account.clone()).or_default().insert(asset, amount);
         self
     }
 }
 
 fn after_proof(reduce_only: bool) -> OrderCapabilities {
-    let absence = Absence::Window {
-        length: Duration::from_secs(5),
-        margin: Duration::from_secs(2),
-    };
-    OrderCapabilities {
-        resend: Resend::AfterProof,
-        absence,
-        reduce_only,
-        nonce: NonceRule::None,
-    }
+    let absence = Absence::Window { length: Duration::from_secs(5), margin: Duration::from_secs(2) };
+    OrderCapabilities { resend: Resend::AfterProof, absence, reduce_only, nonce: NonceRule::None }
 }

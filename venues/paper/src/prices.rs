@@ -46,16 +46,8 @@ impl Prices {
     /// [`CandleError`] when the file of candles cannot be used.
     pub fn open(source: &PriceSource) -> Result<Self, CandleError> {
         let path = match source {
-            PriceSource::Candles { path, speed } => Path::Candles {
-                candles: Candles::read(path)?,
-                speed: u128::from(*speed),
-            },
-            PriceSource::Walk {
-                seed,
-                start,
-                step,
-                every,
-            } => Path::Walk(Walk::new(*seed, *start, *step, *every)),
+            PriceSource::Candles { path, speed } => Path::Candles { candles: Candles::read(path)?, speed: u128::from(*speed) },
+            PriceSource::Walk { seed, start, step, every } => Path::Walk(Walk::new(*seed, *start, *step, *every)),
             PriceSource::Fixed { price } => Path::Fixed(*price),
         };
         Ok(Self { path })
@@ -65,9 +57,7 @@ impl Prices {
     #[must_use]
     pub fn at(&mut self, elapsed: Duration) -> Price {
         match &mut self.path {
-            Path::Candles { candles, speed } => {
-                candles.price(u64::try_from(quarter(candles, *speed, elapsed)).unwrap_or(u64::MAX))
-            }
+            Path::Candles { candles, speed } => candles.price(u64::try_from(quarter(candles, *speed, elapsed)).unwrap_or(u64::MAX)),
             Path::Walk(walk) => walk.at(walk.index_at(elapsed)),
             Path::Fixed(price) => *price,
         }
@@ -81,15 +71,11 @@ impl Prices {
                 let next = quarter(candles, *speed, elapsed) + 1;
                 let quarters = 4 * u128::try_from(candles.count()).expect("a count fits 128 bits");
                 let micros = (next * u128::from(candles.step_ms()) * 1000).div_ceil(4 * speed);
-                (next < quarters)
-                    .then(|| u64::try_from(micros).ok().map(Duration::from_micros))
-                    .flatten()
+                (next < quarters).then(|| u64::try_from(micros).ok().map(Duration::from_micros)).flatten()
             }
             Path::Walk(walk) => {
                 let next = u128::from(walk.index_at(elapsed)) + 1;
-                u64::try_from(walk.every.as_micros() * next)
-                    .ok()
-                    .map(Duration::from_micros)
+                u64::try_from(walk.every.as_micros() * next).ok().map(Duration::from_micros)
             }
             Path::Fixed(_) => None,
         }
@@ -106,14 +92,7 @@ impl Walk {
         let decimals = step.decimal().scale();
         let millionths = step.decimal().mantissa() * 10_i128.pow(6_u32.saturating_sub(decimals));
         let step = i64::try_from(millionths).expect("a fraction is at most a million millionths");
-        Self {
-            seed,
-            start,
-            step,
-            every,
-            index: 0,
-            offset: 0,
-        }
+        Self { seed, start, step, every, index: 0, offset: 0 }
     }
 
     fn index_at(&self, elapsed: Duration) -> u64 {
@@ -127,28 +106,16 @@ impl Walk {
         while self.index < index {
             self.index += 1;
             let span = u64::try_from(2 * self.step + 1).expect("a step is not negative");
-            let moved = i64::try_from(random::at(self.seed, self.index) % span)
-                .expect("a span is small")
-                - self.step;
+            let moved = i64::try_from(random::at(self.seed, self.index) % span).expect("a span is small") - self.step;
             self.offset += moved - self.offset / REVERSION;
         }
         self.price()
     }
 
     fn price(&self) -> Price {
-        let share = format!(
-            "{}.{:06}",
-            (MILLION + self.offset) / MILLION,
-            (MILLION + self.offset) % MILLION
-        );
-        let share: Quantity = share
-            .parse()
-            .expect("a walk keeps within two thirds of its start, so its share is positive");
-        self.start
-            .notional(share)
-            .ok()
-            .and_then(|price| Price::new(price.decimal()).ok())
-            .unwrap_or(self.start)
+        let share = format!("{}.{:06}", (MILLION + self.offset) / MILLION, (MILLION + self.offset) % MILLION);
+        let share: Quantity = share.parse().expect("a walk keeps within two thirds of its start, so its share is positive");
+        self.start.notional(share).ok().and_then(|price| Price::new(price.decimal()).ok()).unwrap_or(self.start)
     }
 }
 
@@ -160,23 +127,13 @@ mod tests {
 
     fn walk(seed: u64, step: &str) -> Prices {
         let start = "38.1".parse().unwrap();
-        Prices::open(&PriceSource::Walk {
-            seed,
-            start,
-            step: step.parse().unwrap(),
-            every: Duration::from_millis(250),
-        })
-        .unwrap()
+        Prices::open(&PriceSource::Walk { seed, start, step: step.parse().unwrap(), every: Duration::from_millis(250) }).unwrap()
     }
 
     fn candles(speed: u32) -> Prices {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("candles.csv");
-        std::fs::write(
-            &path,
-            "open_time_ms,open,high,low,close,volume\n0,10,12,9,11,5\n60000,11,11.5,8,9,1\n",
-        )
-        .unwrap();
+        std::fs::write(&path, "open_time_ms,open,high,low,close,volume\n0,10,12,9,11,5\n60000,11,11.5,8,9,1\n").unwrap();
         Prices::open(&PriceSource::Candles { path, speed }).unwrap()
     }
 
@@ -184,14 +141,9 @@ mod tests {
     fn candles_play_at_their_speed() {
         let mut prices = candles(60);
         let mut at = |millis| prices.at(Duration::from_millis(millis)).to_string();
-        assert_eq!(
-            [at(0), at(249), at(250), at(500), at(999)],
-            ["10", "10", "9", "12", "11"]
-        );
+        assert_eq!([at(0), at(249), at(250), at(500), at(999)], ["10", "10", "9", "12", "11"]);
         assert_eq!([at(1250), at(1999), at(1_000_000)], ["11.5", "9", "9"]);
-        let changes: Vec<_> = [0, 1999]
-            .map(|millis| prices.next_change(Duration::from_millis(millis)))
-            .into();
+        let changes: Vec<_> = [0, 1999].map(|millis| prices.next_change(Duration::from_millis(millis))).into();
         assert_eq!(changes, [Some(Duration::from_millis(250)), None]);
     }
 
@@ -210,10 +162,7 @@ mod tests {
 
     #[test]
     fn a_fixed_price_never_changes() {
-        let mut prices = Prices::open(&PriceSource::Fixed {
-            price: "2".parse().unwrap(),
-        })
-        .unwrap();
+        let mut prices = Prices::open(&PriceSource::Fixed { price: "2".parse().unwrap() }).unwrap();
         assert_eq!(prices.at(Duration::MAX).to_string(), "2");
         assert_eq!(prices.next_change(Duration::ZERO), None);
     }

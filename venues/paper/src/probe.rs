@@ -31,7 +31,7 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 
 /// Finds out what became of an order.
 ///
-/// - It is asked for by its id, in the account's trades and among its open orders: any one of them may be wrong for a while.
+/// - It is asked for by its id, in the account's trades and among its orders: any one of them may be wrong for a while.
 /// - Not found, and the exchange takes the same bytes once: they are sent again if that is permitted.
 /// - Not found, and ids can be burned: its id is burned, which either finds the order or makes it impossible for ever.
 /// - Not found, and the exchange has a window: absence is proved by a look that was made, by the exchange's clock, after the
@@ -39,17 +39,13 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 ///
 /// # Errors
 /// [`LinkError`] when nothing was learned.
-pub async fn probe(
-    link: &dyn Link,
-    orders: &OrderCapabilities,
-    question: Question<'_>,
-) -> Result<Evidence, LinkError> {
+pub async fn probe(link: &dyn Link, orders: &OrderCapabilities, question: Question<'_>) -> Result<Evidence, LinkError> {
     let desk = Desk { link, question };
     let looked_at = match desk.look().await? {
         Look::Found(report) => return Ok(Evidence::Present(report)),
         Look::Nothing { at } => at,
     };
-    let mut tried = "asked for the order, its trades and the open orders: not found".to_owned();
+    let mut tried = "asked for the order, its trades and the account's orders: not found".to_owned();
     if orders.resend == Resend::Idempotent && question.permission.may_resend {
         match desk.resend().await? {
             Ok(report) => return desk.present(report).await,
@@ -61,6 +57,14 @@ pub async fn probe(
         Absence::Window { length, margin } => Ok(desk.window(length, margin, looked_at, &tried)),
         Absence::Never => Ok(desk.never(&tried)),
     }
+}
+
+/// How far the exchange's clock may be behind ours without hiding an order from the list of those that ended.
+const LISTED_BEFORE: Duration = Duration::from_secs(3600);
+
+fn earlier(moment: Timestamp, length: Duration) -> Timestamp {
+    let micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(moment.as_micros().saturating_sub(micros))
 }
 
 enum Look {
@@ -85,64 +89,51 @@ impl Desk<'_> {
         self.question.client_order_id.clone()
     }
 
-    /// Asks in every place, in an order in which nothing can slip through: an order that has trades and then is not open is done.
+    /// Asks in every place, in an order in which nothing can slip through: an order that
+    /// has trades and then is not listed is done.
     async fn look(&self) -> Result<Look, LinkError> {
-        let asked = self
-            .link
-            .call(Request::Order {
-                account: self.account(),
-                client_order_id: self.id(),
-            })
-            .await;
+        let asked = self.link.call(Request::Order { account: self.account(), client_order_id: self.id() }).await;
         let denied_at = match asked {
             Ok(Response::Order(report)) => return self.completed(report).await.map(Look::Found),
-            Ok(_) => return Err(unexpected()),
-            Err(LinkError::Refused(refusal)) if refusal.code == RefusalCode::UnknownOrder => {
-                refusal.at
-            }
+            Ok(_) => return Err(LinkError::Unreadable),
+            Err(LinkError::Refused(refusal)) if refusal.code == RefusalCode::UnknownOrder => refusal.at,
             Err(error) => return Err(error),
         };
         let (fills, fills_at) = self.fills().await?;
-        let (open, open_at) = self.open_order().await?;
-        if let Some(report) = open {
+        let (listed, listed_at) = self.listed_order().await?;
+        if let Some(report) = listed {
             return self.completed(report).await.map(Look::Found);
         }
         match fills.last() {
             Some(last) => self.completed(self.ended(last)).await.map(Look::Found),
-            None => Ok(Look::Nothing {
-                at: denied_at.min(fills_at).min(open_at),
-            }),
+            None => Ok(Look::Nothing { at: denied_at.min(fills_at).min(listed_at) }),
         }
     }
 
     async fn fills(&self) -> Result<(Vec<FillReport>, Timestamp), LinkError> {
-        let request = Request::Fills {
-            account: self.account(),
-            since: None,
-            client_order_id: Some(self.id()),
-        };
+        let request = Request::Fills { account: self.account(), since: None, client_order_id: Some(self.id()) };
         match self.link.call(request).await? {
             Response::Fills { fills, at } => Ok((fills, at)),
-            _ => Err(unexpected()),
+            _ => Err(LinkError::Unreadable),
         }
     }
 
-    async fn open_order(&self) -> Result<(Option<OrderReport>, Timestamp), LinkError> {
-        match self
-            .link
-            .call(Request::OpenOrders {
-                account: self.account(),
-            })
-            .await?
-        {
-            Response::Orders { orders, at } => Ok((
-                orders
-                    .into_iter()
-                    .find(|report| report.client_order_id == *self.question.client_order_id),
-                at,
-            )),
-            _ => Err(unexpected()),
+    /// The order among those that rest and those that ended since it was made.
+    async fn listed_order(&self) -> Result<(Option<OrderReport>, Timestamp), LinkError> {
+        let since = self.made().map(|made| earlier(made, LISTED_BEFORE));
+        match self.link.call(Request::Snapshot { account: self.account(), since }).await? {
+            Response::Snapshot(snapshot) => {
+                let mut orders = snapshot.orders.into_iter();
+                let found = orders.find(|report| report.client_order_id == *self.question.client_order_id);
+                Ok((found, snapshot.at))
+            }
+            _ => Err(LinkError::Unreadable),
         }
+    }
+
+    /// When the order was made, by our clock.
+    fn made(&self) -> Option<Timestamp> {
+        serde_json::from_str::<PlaceOrder>(self.question.wire).ok().map(|place| place.timestamp)
     }
 
     /// An order that has a trade but rests no more: what did not trade has ended.
@@ -166,71 +157,37 @@ impl Desk<'_> {
     /// A report with every trade of its order, and a total and a status that agree with them.
     async fn completed(&self, report: OrderReport) -> Result<OrderReport, LinkError> {
         let (fills, _) = self.fills().await?;
-        let fills: Vec<FillReport> = fills
-            .into_iter()
-            .filter(|fill| fill.venue_order_id == report.venue_order_id)
-            .collect();
-        let traded = fills
-            .iter()
-            .try_fold(Quantity::ZERO, |sum, fill| sum.plus(fill.quantity))
-            .unwrap_or_default();
+        let fills: Vec<FillReport> = fills.into_iter().filter(|fill| fill.venue_order_id == report.venue_order_id).collect();
+        let traded = fills.iter().try_fold(Quantity::ZERO, |sum, fill| sum.plus(fill.quantity)).unwrap_or_default();
         let filled_quantity = traded.max(report.filled_quantity);
-        let asked =
-            serde_json::from_str::<PlaceOrder>(self.question.wire).map(|place| place.quantity);
+        let asked = serde_json::from_str::<PlaceOrder>(self.question.wire).map(|place| place.quantity);
         let whole = asked.is_ok_and(|asked| filled_quantity >= asked);
-        let status = if whole {
-            OrderStatus::Filled
-        } else {
-            report.status
-        };
-        Ok(OrderReport {
-            fills,
-            filled_quantity,
-            status,
-            ..report
-        })
+        let status = if whole { OrderStatus::Filled } else { report.status };
+        Ok(OrderReport { fills, filled_quantity, status, ..report })
     }
 
     /// Sends the same bytes again. `Ok(Err(_))` holds the exchange's refusal.
     async fn resend(&self) -> Result<Result<OrderReport, String>, LinkError> {
-        let request = Request::Place {
-            account: self.account(),
-            wire: self.question.wire.to_owned(),
-        };
+        let request = Request::Place { account: self.account(), wire: self.question.wire.to_owned() };
         match self.link.call(request).await {
             Ok(Response::Order(report)) => Ok(Ok(report)),
-            Ok(_) => Err(unexpected()),
-            Err(LinkError::Refused(refusal)) if refusal.code.is_decision() => {
-                Ok(Err(refusal.to_string()))
-            }
+            Ok(_) => Err(LinkError::Unreadable),
+            Err(LinkError::Refused(refusal)) if refusal.code.is_decision() => Ok(Err(refusal.to_string())),
             Err(error) => Err(error),
         }
     }
 
     async fn burn(&self, tried: &str) -> Result<Evidence, LinkError> {
-        match self
-            .link
-            .call(Request::Burn {
-                account: self.account(),
-                client_order_id: self.id(),
-            })
-            .await?
-        {
-            Response::Burned => Ok(Evidence::AbsentForever {
-                evidence: format!("{tried}; burned its id: no order had it, and none ever can"),
-            }),
+        match self.link.call(Request::Burn { account: self.account(), client_order_id: self.id() }).await? {
+            Response::Burned => {
+                Ok(Evidence::AbsentForever { evidence: format!("{tried}; burned its id: no order had it, and none ever can") })
+            }
             Response::Exists(report) => self.present(report).await,
-            _ => Err(unexpected()),
+            _ => Err(LinkError::Unreadable),
         }
     }
 
-    fn window(
-        &self,
-        length: Duration,
-        margin: Duration,
-        looked_at: Timestamp,
-        tried: &str,
-    ) -> Evidence {
+    fn window(&self, length: Duration, margin: Duration, looked_at: Timestamp, tried: &str) -> Evidence {
         let now = self.question.permission.now;
         // Without a deadline of its own the request is as old as the window allows from now on.
         let deadline = self.question.deadline.unwrap_or_else(|| now.after(length));
@@ -243,24 +200,14 @@ impl Desk<'_> {
             };
         }
         Evidence::AbsentForever {
-            evidence: format!(
-                "{tried} at {looked_at}, after its deadline {deadline} and the margin, when the exchange takes it no more"
-            ),
+            evidence: format!("{tried} at {looked_at}, after its deadline {deadline} and the margin, when the exchange takes it no more"),
         }
     }
 
     fn never(&self, tried: &str) -> Evidence {
         let now = self.question.permission.now;
-        let made = serde_json::from_str::<PlaceOrder>(self.question.wire)
-            .map_or(now, |place| place.timestamp);
+        let made = self.made().unwrap_or(now);
         let wait = now.since(made).clamp(WAIT.0, WAIT.1);
-        Evidence::NotYet {
-            ask_at: now.after(wait),
-            why: format!("{tried}; here no time proves that it will not arrive"),
-        }
+        Evidence::NotYet { ask_at: now.after(wait), why: format!("{tried}; here no time proves that it will not arrive") }
     }
-}
-
-fn unexpected() -> LinkError {
-    LinkError::NotSent("it answered something else than was asked".into())
 }

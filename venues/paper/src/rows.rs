@@ -54,12 +54,7 @@ impl RowError {
         let file = file.to_owned();
         match self {
             Self::Sqlite(source) => StoreError::Sqlite { file, source },
-            Self::Value(table, column, value) => StoreError::Unreadable {
-                file,
-                table,
-                column,
-                value,
-            },
+            Self::Value(table, column, value) => StoreError::Unreadable { file, table, column, value },
             Self::Incompatible(reason) => StoreError::Incompatible { file, reason },
         }
     }
@@ -74,19 +69,11 @@ pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
-    connection
-        .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
-            row.get(0)
-        })
-        .optional()
+    connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
 }
 
 /// Names an empty file after its venue and starts its time.
-pub(crate) fn begin(
-    connection: &Connection,
-    venue: &VenueId,
-    now: Timestamp,
-) -> Result<(), RowError> {
+pub(crate) fn begin(connection: &Connection, venue: &VenueId, now: Timestamp) -> Result<(), RowError> {
     if meta(connection, "version")?.is_none() {
         let micros = now.as_micros().to_string();
         connection.execute(
@@ -98,52 +85,29 @@ pub(crate) fn begin(
 }
 
 /// The epoch of a file of this version, and of this venue where one is named.
-pub(crate) fn check(
-    connection: &Connection,
-    venue: Option<&VenueId>,
-) -> Result<Timestamp, RowError> {
-    let tables: i64 = connection.query_row(
-        "SELECT count(*) FROM sqlite_schema WHERE name = 'meta'",
-        [],
-        |row| row.get(0),
-    )?;
-    let version = if tables == 0 {
-        None
-    } else {
-        meta(connection, "version")?
-    };
+pub(crate) fn check(connection: &Connection, venue: Option<&VenueId>) -> Result<Timestamp, RowError> {
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'", [], |row| row.get(0))?;
+    let version = if tables == 0 { None } else { meta(connection, "version")? };
     match version.as_deref() {
         Some(VERSION) => {}
         Some(other) => {
-            return Err(RowError::Incompatible(format!(
-                "is a paper exchange's file of version {other}, but this is version {VERSION}"
-            )));
+            return Err(RowError::Incompatible(format!("is a paper exchange's file of version {other}, but this is version {VERSION}")));
         }
         None => {
-            return Err(RowError::Incompatible(
-                "is not the file of a paper exchange".into(),
-            ));
+            return Err(RowError::Incompatible("is not the file of a paper exchange".into()));
         }
     }
     let owner = meta(connection, "venue")?.unwrap_or_default();
     if let Some(venue) = venue.filter(|venue| venue.as_str() != owner) {
-        return Err(RowError::Incompatible(format!(
-            "is the file of the paper venue {owner}, not of {venue}"
-        )));
+        return Err(RowError::Incompatible(format!("is the file of the paper venue {owner}, not of {venue}")));
     }
     let epoch = meta(connection, "epoch_us")?.unwrap_or_default();
-    epoch
-        .parse()
-        .map(Timestamp::from_micros)
-        .map_err(|_| RowError::Value("meta", "value", epoch))
+    epoch.parse().map(Timestamp::from_micros).map_err(|_| RowError::Value("meta", "value", epoch))
 }
 
 /// The name of a fieldless variant, as serde writes it.
 fn name(value: impl Serialize) -> String {
-    serde_json::to_value(value)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Writes changes in one transaction.
@@ -159,38 +123,20 @@ fn write_one(to: &Connection, change: &Change) -> rusqlite::Result<()> {
     let run = |sql: &str, values: &[&dyn ToSql]| to.prepare(sql)?.execute(values).map(|_| ());
     match change {
         Change::Opened { account, deposits } => {
-            run(
-                "INSERT INTO accounts (account) VALUES (?1)",
-                params![account.as_str()],
-            )?;
+            run("INSERT INTO accounts (account) VALUES (?1)", params![account.as_str()])?;
             for (asset, amount) in deposits {
-                let values: [&dyn ToSql; 3] =
-                    [&account.as_str(), &asset.as_str(), &amount.to_string()];
-                run(
-                    "INSERT INTO deposits (account, asset, amount) VALUES (?1, ?2, ?3)",
-                    &values,
-                )?;
-                run(
-                    "INSERT INTO balances (account, asset, total) VALUES (?1, ?2, ?3)",
-                    &values,
-                )?;
+                let values: [&dyn ToSql; 3] = [&account.as_str(), &asset.as_str(), &amount.to_string()];
+                run("INSERT INTO deposits (account, asset, amount) VALUES (?1, ?2, ?3)", &values)?;
+                run("INSERT INTO balances (account, asset, total) VALUES (?1, ?2, ?3)", &values)?;
             }
             Ok(())
         }
-        Change::Balance {
-            account,
-            asset,
-            total,
-        } => run(
+        Change::Balance { account, asset, total } => run(
             "INSERT INTO balances (account, asset, total) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET total = excluded.total",
             params![account.as_str(), asset.as_str(), total.to_string()],
         ),
-        Change::Position {
-            account,
-            symbol,
-            position,
-        } => run(
+        Change::Position { account, symbol, position } => run(
             "INSERT OR REPLACE INTO positions (account, symbol, quantity, cost, realized, leverage) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![
                 account.as_str(),
@@ -203,28 +149,12 @@ fn write_one(to: &Connection, change: &Change) -> rusqlite::Result<()> {
         ),
         Change::Order { account, order } => write_order(to, account, order),
         Change::Fill { account, fill } => write_fill(to, account, fill),
-        Change::Burned {
-            account,
-            client_order_id,
-        } => run(
-            "INSERT INTO burned (account, client_order_id) VALUES (?1, ?2)",
-            params![account.as_str(), client_order_id.as_str()],
-        ),
-        Change::Refused {
-            account,
-            client_order_id,
-            wire,
-            code,
-            message,
-        } => run(
+        Change::Burned { account, client_order_id } => {
+            run("INSERT INTO burned (account, client_order_id) VALUES (?1, ?2)", params![account.as_str(), client_order_id.as_str()])
+        }
+        Change::Refused { account, client_order_id, wire, code, message } => run(
             "INSERT OR IGNORE INTO refused (account, client_order_id, wire, code, message) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                account.as_str(),
-                client_order_id.as_str(),
-                wire,
-                name(code),
-                message
-            ],
+            params![account.as_str(), client_order_id.as_str(), wire, name(code), message],
         ),
     }
 }
@@ -286,14 +216,12 @@ impl Cells<'_> {
 
     fn parse<T: FromStr>(&self, column: &'static str) -> Result<T, RowError> {
         let text = self.text(column)?;
-        text.parse()
-            .map_err(|_| RowError::Value(self.table, column, text))
+        text.parse().map_err(|_| RowError::Value(self.table, column, text))
     }
 
     fn named<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError> {
         let text = self.text(column)?;
-        serde_json::from_value(serde_json::Value::String(text.clone()))
-            .map_err(|_| RowError::Value(self.table, column, text))
+        serde_json::from_value(serde_json::Value::String(text.clone())).map_err(|_| RowError::Value(self.table, column, text))
     }
 
     fn time(&self, column: &'static str) -> Result<Timestamp, RowError> {
@@ -325,88 +253,44 @@ pub(crate) fn read(connection: &Connection) -> Result<Vec<Change>, RowError> {
         let deposits = deposits.get(&account).cloned().unwrap_or_default();
         Ok(Change::Opened { account, deposits })
     })?;
-    each(
-        connection,
-        "balances",
-        "account, asset",
-        &mut changes,
-        |row| {
-            Ok(Change::Balance {
-                account: row.parse("account")?,
-                asset: row.parse("asset")?,
-                total: row.parse("total")?,
-            })
-        },
-    )?;
-    each(
-        connection,
-        "positions",
-        "account, symbol",
-        &mut changes,
-        |row| {
-            let position = Position {
-                quantity: row.parse("quantity")?,
-                cost: row.parse("cost")?,
-                realized: row.parse("realized")?,
-                leverage: row.parse("leverage")?,
-            };
-            Ok(Change::Position {
-                account: row.parse("account")?,
-                symbol: row.parse("symbol")?,
-                position,
-            })
-        },
-    )?;
+    each(connection, "balances", "account, asset", &mut changes, |row| {
+        Ok(Change::Balance { account: row.parse("account")?, asset: row.parse("asset")?, total: row.parse("total")? })
+    })?;
+    each(connection, "positions", "account, symbol", &mut changes, |row| {
+        let position = Position {
+            quantity: row.parse("quantity")?,
+            cost: row.parse("cost")?,
+            realized: row.parse("realized")?,
+            leverage: row.parse("leverage")?,
+        };
+        Ok(Change::Position { account: row.parse("account")?, symbol: row.parse("symbol")?, position })
+    })?;
     each(connection, "orders", "number", &mut changes, read_order)?;
     each(connection, "fills", "number", &mut changes, read_fill)?;
-    each(
-        connection,
-        "burned",
-        "account, client_order_id",
-        &mut changes,
-        |row| {
-            Ok(Change::Burned {
-                account: row.parse("account")?,
-                client_order_id: row.parse("client_order_id")?,
-            })
-        },
-    )?;
-    each(
-        connection,
-        "refused",
-        "account, client_order_id",
-        &mut changes,
-        |row| {
-            Ok(Change::Refused {
-                account: row.parse("account")?,
-                client_order_id: row.parse("client_order_id")?,
-                wire: row.text("wire")?,
-                code: row.named("code")?,
-                message: row.text("message")?,
-            })
-        },
-    )?;
+    each(connection, "burned", "account, client_order_id", &mut changes, |row| {
+        Ok(Change::Burned { account: row.parse("account")?, client_order_id: row.parse("client_order_id")? })
+    })?;
+    each(connection, "refused", "account, client_order_id", &mut changes, |row| {
+        Ok(Change::Refused {
+            account: row.parse("account")?,
+            client_order_id: row.parse("client_order_id")?,
+            wire: row.text("wire")?,
+            code: row.named("code")?,
+            message: row.text("message")?,
+        })
+    })?;
     Ok(changes)
 }
 
-type Deposits = BTreeMap<
-    AccountId,
-    BTreeMap<omnivenue_core::model::ids::Asset, omnivenue_core::model::number::Amount>,
->;
+type Deposits = BTreeMap<AccountId, BTreeMap<omnivenue_core::model::ids::Asset, omnivenue_core::model::number::Amount>>;
 
 fn read_deposits(connection: &Connection) -> Result<Deposits, RowError> {
     let mut deposits = Deposits::new();
     let mut statement = connection.prepare("SELECT * FROM deposits")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let row = Cells {
-            row,
-            table: "deposits",
-        };
-        deposits
-            .entry(row.parse("account")?)
-            .or_default()
-            .insert(row.parse("asset")?, row.parse("amount")?);
+        let row = Cells { row, table: "deposits" };
+        deposits.entry(row.parse("account")?).or_default().insert(row.parse("asset")?, row.parse("amount")?);
     }
     Ok(deposits)
 }
@@ -415,10 +299,8 @@ fn read_order(row: &Cells<'_>) -> Result<Change, RowError> {
     let wire = row.text("wire")?;
     let number: i64 = row.row.get("number")?;
     let order = Order {
-        number: u64::try_from(number)
-            .map_err(|_| RowError::Value("orders", "number", number.to_string()))?,
-        place: serde_json::from_str(&wire)
-            .map_err(|_| RowError::Value("orders", "wire", wire.clone()))?,
+        number: u64::try_from(number).map_err(|_| RowError::Value("orders", "number", number.to_string()))?,
+        place: serde_json::from_str(&wire).map_err(|_| RowError::Value("orders", "wire", wire.clone()))?,
         wire,
         status: row.named("status")?,
         filled: row.parse("filled")?,
@@ -426,20 +308,13 @@ fn read_order(row: &Cells<'_>) -> Result<Change, RowError> {
         accepted_at: row.time("accepted_at_us")?,
         updated_at: row.time("updated_at_us")?,
     };
-    Ok(Change::Order {
-        account: row.parse("account")?,
-        order: Box::new(order),
-    })
+    Ok(Change::Order { account: row.parse("account")?, order: Box::new(order) })
 }
 
 fn read_fill(row: &Cells<'_>) -> Result<Change, RowError> {
     let client_order_id: Option<String> = row.row.get("client_order_id")?;
-    let client_order_id = client_order_id
-        .map(|text| {
-            text.parse()
-                .map_err(|_| RowError::Value("fills", "client_order_id", text))
-        })
-        .transpose()?;
+    let client_order_id =
+        client_order_id.map(|text| text.parse().map_err(|_| RowError::Value("fills", "client_order_id", text))).transpose()?;
     let fill = FillReport {
         trade_id: row.parse("trade_id")?,
         client_order_id,
@@ -448,14 +323,8 @@ fn read_fill(row: &Cells<'_>) -> Result<Change, RowError> {
         side: row.named("side")?,
         price: row.parse("price")?,
         quantity: row.parse("quantity")?,
-        fee: Fee {
-            asset: row.parse("fee_asset")?,
-            amount: row.parse("fee")?,
-        },
+        fee: Fee { asset: row.parse("fee_asset")?, amount: row.parse("fee")? },
         at: row.time("at_us")?,
     };
-    Ok(Change::Fill {
-        account: row.parse("account")?,
-        fill,
-    })
+    Ok(Change::Fill { account: row.parse("account")?, fill })
 }

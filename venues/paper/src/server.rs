@@ -58,23 +58,10 @@ pub enum PlacementOutcome {
 
 #[derive(Debug)]
 enum Event {
-    Arrive {
-        token: Option<Token>,
-        request: Request,
-    },
-    Commit {
-        account: AccountId,
-        wire: String,
-        arrived: Timestamp,
-    },
-    Answer {
-        token: Token,
-        answer: Answer,
-    },
-    Update {
-        account: AccountId,
-        report: OrderReport,
-    },
+    Arrive { token: Option<Token>, request: Request },
+    Commit { account: AccountId, wire: String, arrived: Timestamp },
+    Answer { token: Token, answer: Answer },
+    Update { account: AccountId, report: OrderReport },
 }
 
 /// How many place requests are remembered.
@@ -122,29 +109,17 @@ impl Server {
 
     /// Sends a request on its way. Nothing happens before [`Server::poll`].
     pub fn submit(&mut self, now: Timestamp, token: Token, request: Request) {
-        self.now = self.now.max(now);
-        let at = self
-            .now
-            .after(self.travel(self.exchange.config().latency.request));
-        self.schedule(
-            at,
-            Event::Arrive {
-                token: Some(token),
-                request,
-            },
-        );
+        let at = self.now.max(now).after(self.travel(self.exchange.config().latency.request));
+        self.schedule(at, Event::Arrive { token: Some(token), request });
     }
 
     /// Lets the exchange live until `now`, and returns what comes out of it until then.
     pub fn poll(&mut self, now: Timestamp) -> Polled {
         let mut polled = Polled::default();
         while let Some(next) = self.next_wakeup().filter(|next| *next <= now) {
+            let price_changed = self.next_match() == Some(next);
             self.now = next;
-            if self
-                .events
-                .first_key_value()
-                .is_none_or(|((at, _), _)| *at > next)
-            {
+            if price_changed {
                 self.exchange.match_resting(next);
                 self.flush(Duration::ZERO);
             } else if let Some((_, event)) = self.events.pop_first() {
@@ -159,15 +134,16 @@ impl Server {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let event = self.events.first_key_value().map(|((at, _), _)| *at);
-        let price = self
-            .exchange
-            .has_open_orders()
-            .then(|| self.exchange.next_price_change(self.now))
-            .flatten();
-        event.into_iter().chain(price).min()
+        event.into_iter().chain(self.next_match()).min()
     }
 
-    /// The client is gone: what it sent still takes effect, but nothing comes back to it any more.
+    /// When a change of price may match an order that rests. On a tie it comes before what arrives at that instant.
+    fn next_match(&self) -> Option<Timestamp> {
+        self.exchange.has_open_orders().then(|| self.exchange.next_price_change(self.now)).flatten()
+    }
+
+    /// The client is gone: what it sent still takes effect, but neither answers nor reports that are on their way come back to it.
+    /// What happens from now on is told to whoever listens then.
     pub fn forget_clients(&mut self) {
         self.events.retain(|_, event| match event {
             Event::Arrive { token, .. } => {
@@ -239,9 +215,7 @@ impl Server {
 
     fn travel(&mut self, time: Duration) -> Duration {
         let jitter = self.exchange.config().latency.jitter;
-        let most = u64::try_from(jitter.as_micros())
-            .unwrap_or(u64::MAX)
-            .saturating_add(1);
+        let most = u64::try_from(jitter.as_micros()).unwrap_or(u64::MAX).saturating_add(1);
         time.saturating_add(Duration::from_micros(self.random.below(most)))
     }
 
@@ -253,21 +227,14 @@ impl Server {
     fn answer(&mut self, token: Option<Token>, answer: Answer, delay: Duration) {
         let travel = self.travel(self.exchange.config().latency.answer);
         if let Some(token) = token {
-            self.schedule(
-                self.now.after(delay).after(travel),
-                Event::Answer { token, answer },
-            );
+            self.schedule(self.now.after(delay).after(travel), Event::Answer { token, answer });
         }
     }
 
     fn handle(&mut self, event: Event, polled: &mut Polled) {
         match event {
             Event::Arrive { token, request } => self.arrive(token, request),
-            Event::Commit {
-                account,
-                wire,
-                arrived,
-            } => {
+            Event::Commit { account, wire, arrived } => {
                 let _ = self.place(&account, &wire, arrived);
                 self.flush(Duration::ZERO);
             }
@@ -287,11 +254,7 @@ impl Server {
             }
             Some(FaultKind::Refuse) => {
                 let message = "too many requests; this one was not looked at".into();
-                let refusal = Refusal {
-                    code: RefusalCode::Overloaded,
-                    message,
-                    at: self.now,
-                };
+                let refusal = Refusal { code: RefusalCode::Overloaded, message, at: self.now };
                 self.answer(token, Answer::Refused(refusal), Duration::ZERO);
             }
             Some(FaultKind::Delay) => {
@@ -310,11 +273,7 @@ impl Server {
             }
             Some(FaultKind::FalseNotFound) => {
                 let message = "there is no such order".into();
-                let refusal = Refusal {
-                    code: RefusalCode::UnknownOrder,
-                    message,
-                    at: self.now,
-                };
+                let refusal = Refusal { code: RefusalCode::UnknownOrder, message, at: self.now };
                 self.answer(token, Answer::Refused(refusal), Duration::ZERO);
             }
             Some(FaultKind::LateFill) => {
@@ -328,9 +287,7 @@ impl Server {
                 let _ = self.execute(request, Duration::ZERO);
             }
         }
-        if let Some(fault) = fault
-            .filter(|fault| *fault != FaultKind::LateFill && *fault != FaultKind::DuplicateFill)
-        {
+        if let Some(fault) = fault.filter(|fault| *fault != FaultKind::LateFill && *fault != FaultKind::DuplicateFill) {
             self.faults.count(fault);
         }
     }
@@ -338,13 +295,9 @@ impl Server {
     /// Whether a fault can happen to this very request: an order is denied only so often.
     fn takes_place(&mut self, fault: FaultKind, request: &Request) -> bool {
         match (fault, request) {
-            (
-                FaultKind::FalseNotFound,
-                Request::Order {
-                    account,
-                    client_order_id,
-                },
-            ) => self.faults.may_deny(account, client_order_id),
+            (FaultKind::FalseNotFound, Request::Order { account, client_order_id }) => {
+                self.exchange.order(self.now, account, client_order_id).is_ok() && self.faults.may_deny(account, client_order_id)
+            }
             (fault, request) => fault.applies_to(request.kind()),
         }
     }
@@ -355,24 +308,13 @@ impl Server {
             return;
         };
         let mut at = self.now.after(self.faults.some_of(longest));
-        let deadline = serde_json::from_str::<PlaceOrder>(&wire)
-            .ok()
-            .and_then(|place| place.deadline);
-        if let (Absence::Window { margin, .. }, Some(deadline)) =
-            (self.exchange.config().orders.absence, deadline)
-        {
+        let deadline = serde_json::from_str::<PlaceOrder>(&wire).ok().and_then(|place| place.deadline);
+        if let (Absence::Window { margin, .. }, Some(deadline)) = (self.exchange.config().orders.absence, deadline) {
             let proof = deadline.after(margin);
             let last = Timestamp::from_micros(proof.as_micros().saturating_sub(1));
             at = at.min(last).max(self.now);
         }
-        self.schedule(
-            at,
-            Event::Commit {
-                account,
-                wire,
-                arrived: self.now,
-            },
-        );
+        self.schedule(at, Event::Commit { account, wire, arrived: self.now });
     }
 
     /// An answer that hides the trades of its order: it calls the order open, or tells how much traded but not how.
@@ -410,87 +352,44 @@ impl Server {
     fn decide(&mut self, request: Request) -> Result<Response, Refusal> {
         let now = self.now;
         match request {
-            Request::Place { account, wire } => {
-                self.place(&account, &wire, now).map(Response::Order)
-            }
-            Request::Order {
-                account,
-                client_order_id,
-            } => self
-                .exchange
-                .order(now, &account, &client_order_id)
-                .map(Response::Order),
+            Request::Place { account, wire } => self.place(&account, &wire, now).map(Response::Order),
+            Request::Order { account, client_order_id } => self.exchange.order(now, &account, &client_order_id).map(Response::Order),
             Request::OpenOrders { account } => {
                 let orders = self.exchange.open_orders(now, &account)?;
                 Ok(Response::Orders { orders, at: now })
             }
-            Request::Fills {
-                account,
-                since,
-                client_order_id,
-            } => {
-                let fills = self
-                    .exchange
-                    .fills(now, &account, since, client_order_id.as_ref())?;
+            Request::Fills { account, since, client_order_id } => {
+                let fills = self.exchange.fills(now, &account, since, client_order_id.as_ref())?;
                 Ok(Response::Fills { fills, at: now })
             }
-            Request::Cancel {
-                account,
-                symbol,
-                client_order_id,
-            } => self
-                .exchange
-                .cancel(now, &account, &symbol, &client_order_id)
-                .map(Response::Order),
-            Request::Burn {
-                account,
-                client_order_id,
-            } => Ok(match self.exchange.burn(now, &account, &client_order_id)? {
+            Request::Cancel { account, symbol, client_order_id } => {
+                self.exchange.cancel(now, &account, &symbol, &client_order_id).map(Response::Order)
+            }
+            Request::Burn { account, client_order_id } => Ok(match self.exchange.burn(now, &account, &client_order_id)? {
                 Burn::Burned => Response::Burned,
                 Burn::Exists(report) => Response::Exists(report),
             }),
-            Request::Snapshot { account, since } => self
-                .exchange
-                .snapshot(now, &account, since)
-                .map(Response::Snapshot),
+            Request::Snapshot { account, since } => self.exchange.snapshot(now, &account, since).map(Response::Snapshot),
             Request::Quotes => Ok(Response::Quotes(self.exchange.quotes(now))),
         }
     }
 
-    fn place(
-        &mut self,
-        account: &AccountId,
-        wire: &str,
-        arrived: Timestamp,
-    ) -> Result<OrderReport, Refusal> {
+    fn place(&mut self, account: &AccountId, wire: &str, arrived: Timestamp) -> Result<OrderReport, Refusal> {
         if self.failure.is_some() {
-            return Err(Refusal {
-                code: RefusalCode::Overloaded,
-                message: "the exchange has stopped".into(),
-                at: self.now,
-            });
+            return Err(Refusal { code: RefusalCode::Overloaded, message: "the exchange has stopped".into(), at: self.now });
         }
         let before = self.exchange.last_order();
         let result = self.exchange.place(self.now, arrived, account, wire);
         let outcome = match &result {
-            Ok(report) if self.exchange.last_order() > before => {
-                PlacementOutcome::Accepted(report.venue_order_id.clone())
-            }
+            Ok(report) if self.exchange.last_order() > before => PlacementOutcome::Accepted(report.venue_order_id.clone()),
             Ok(report) => PlacementOutcome::Repeated(report.venue_order_id.clone()),
             Err(refusal) => PlacementOutcome::Refused(refusal.code),
         };
         if self.placements.len() == PLACEMENTS_MAX {
             self.placements.pop_front();
         }
-        let client_order_id = serde_json::from_str::<PlaceOrder>(wire)
-            .ok()
-            .map(|place| place.client_order_id);
-        self.placements.push_back(Placement {
-            at: self.now,
-            account: account.clone(),
-            client_order_id,
-            outcome,
-        });
+        let client_order_id = serde_json::from_str::<PlaceOrder>(wire).ok().map(|place| place.client_order_id);
+        self.placements.push_back(Placement { at: self.now, account: account.clone(), client_order_id, outcome });
         result
     }
 
@@ -498,9 +397,7 @@ impl Server {
     fn flush(&mut self, delay: Duration) {
         let changes = self.exchange.take_changes();
         if let Err(error) = self.store.commit(&changes) {
-            let cause = std::error::Error::source(&error)
-                .map(|source| format!(": {source}"))
-                .unwrap_or_default();
+            let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
             self.failure.get_or_insert(format!("{error}{cause}"));
         }
         let updates = self.exchange.take_updates();
@@ -508,23 +405,13 @@ impl Server {
             return;
         }
         for (account, report) in updates {
-            let twice = self.faults.draw(RequestKind::Update) == Some(FaultKind::DuplicateFill)
-                && !report.fills.is_empty();
+            let twice = self.faults.draw(RequestKind::Update) == Some(FaultKind::DuplicateFill) && !report.fills.is_empty();
             if twice {
                 self.faults.count(FaultKind::DuplicateFill);
             }
             for _ in 0..=usize::from(twice) {
-                let at = self
-                    .now
-                    .after(delay)
-                    .after(self.travel(self.exchange.config().latency.answer));
-                self.schedule(
-                    at,
-                    Event::Update {
-                        account: account.clone(),
-                        report: report.clone(),
-                    },
-                );
+                let at = self.now.after(delay).after(self.travel(self.exchange.config().latency.answer));
+                self.schedule(at, Event::Update { account: account.clone(), report: report.clone() });
             }
         }
     }

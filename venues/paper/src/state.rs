@@ -109,10 +109,7 @@ impl State {
     /// Nothing yet; prices count from `epoch`.
     #[must_use]
     pub fn new(epoch: Timestamp) -> Self {
-        Self {
-            epoch,
-            ..Self::default()
-        }
+        Self { epoch, ..Self::default() }
     }
 
     /// What a file said, change by change.
@@ -134,15 +131,8 @@ impl State {
     /// Everything, copied.
     #[must_use]
     pub fn truth(&self) -> Truth {
-        let accounts = self
-            .accounts
-            .iter()
-            .map(|(id, account)| (id.clone(), account.truth.clone()))
-            .collect();
-        Truth {
-            epoch: self.epoch,
-            accounts,
-        }
+        let accounts = self.accounts.iter().map(|(id, account)| (id.clone(), account.truth.clone())).collect();
+        Truth { epoch: self.epoch, accounts }
     }
 
     pub(crate) fn account(&self, id: &AccountId) -> Option<&AccountState> {
@@ -178,18 +168,8 @@ impl State {
     fn apply(&mut self, change: Change) {
         match change {
             Change::Opened { account, deposits } => {
-                let truth = AccountTruth {
-                    balances: deposits.clone(),
-                    deposits,
-                    ..AccountTruth::default()
-                };
-                self.accounts.insert(
-                    account,
-                    AccountState {
-                        truth,
-                        ..AccountState::default()
-                    },
-                );
+                let truth = AccountTruth { balances: deposits.clone(), deposits, ..AccountTruth::default() };
+                self.accounts.insert(account, AccountState { truth, ..AccountState::default() });
             }
             Change::Order { account, order } => {
                 self.last_order = self.last_order.max(order.number);
@@ -199,83 +179,30 @@ impl State {
                 self.last_trade += 1;
                 self.accounts.entry(account).or_default().put_fill(fill);
             }
-            Change::Balance {
-                account,
-                asset,
-                total,
-            } => {
-                self.accounts
-                    .entry(account)
-                    .or_default()
-                    .truth
-                    .balances
-                    .insert(asset, total);
+            Change::Balance { account, asset, total } => {
+                self.accounts.entry(account).or_default().truth.balances.insert(asset, total);
             }
-            Change::Position {
-                account,
-                symbol,
-                position,
-            } => {
-                self.accounts
-                    .entry(account)
-                    .or_default()
-                    .truth
-                    .positions
-                    .insert(symbol, position);
+            Change::Position { account, symbol, position } => {
+                self.accounts.entry(account).or_default().truth.positions.insert(symbol, position);
             }
-            Change::Burned {
-                account,
-                client_order_id,
-            } => {
-                self.accounts
-                    .entry(account)
-                    .or_default()
-                    .burned
-                    .insert(client_order_id);
+            Change::Burned { account, client_order_id } => {
+                self.accounts.entry(account).or_default().burned.insert(client_order_id);
             }
-            Change::Refused {
-                account,
-                client_order_id,
-                wire,
-                code,
-                message,
-            } => {
+            Change::Refused { account, client_order_id, wire, code, message } => {
                 let refused = &mut self.accounts.entry(account).or_default().refused;
-                refused
-                    .entry(client_order_id)
-                    .or_insert((wire, (code, message)));
+                refused.entry(client_order_id).or_insert((wire, (code, message)));
             }
         }
     }
 
     /// Refuses a file whose open orders and positions the configuration does not list.
-    pub(crate) fn fits(
-        &self,
-        config: &Config,
-        instruments: &BTreeMap<VenueSymbol, Instrument>,
-    ) -> Result<(), ConfigError> {
+    pub(crate) fn fits(&self, config: &Config, instruments: &BTreeMap<VenueSymbol, Instrument>) -> Result<(), ConfigError> {
         for (id, account) in &self.accounts {
-            let held = account
-                .truth
-                .positions
-                .iter()
-                .filter(|(_, position)| !position.quantity.is_zero())
-                .map(|(symbol, _)| symbol);
-            let resting = account
-                .open_orders()
-                .into_iter()
-                .map(|order| &order.place.symbol);
-            if let Some(symbol) = held
-                .chain(resting)
-                .find(|symbol| !instruments.contains_key(*symbol))
-            {
-                let reason = format!(
-                    "its file has an open order or position of {id} in {symbol}, which instruments does not list"
-                );
-                return Err(ConfigError {
-                    venue: config.id.clone(),
-                    reason,
-                });
+            let held = account.truth.positions.iter().filter(|(_, position)| !position.quantity.is_zero()).map(|(symbol, _)| symbol);
+            let resting = account.open_orders().into_iter().map(|order| &order.place.symbol);
+            if let Some(symbol) = held.chain(resting).find(|symbol| !instruments.contains_key(*symbol)) {
+                let reason = format!("its file has an open order or position of {id} in {symbol}, which instruments does not list");
+                return Err(ConfigError { venue: config.id.clone(), reason });
             }
         }
         Ok(())
@@ -297,47 +224,24 @@ impl AccountState {
             self.nonces.insert(nonce, order.client_order_id().clone());
         }
         self.places.insert(order.number, self.truth.orders.len());
-        self.numbers
-            .entry(order.client_order_id().clone())
-            .or_default()
-            .push(order.number);
+        self.numbers.entry(order.client_order_id().clone()).or_default().push(order.number);
         self.truth.orders.push(order);
     }
 
     fn put_fill(&mut self, fill: FillReport) {
         let number = fill.venue_order_id.as_str().parse().unwrap_or_default();
-        self.fills
-            .entry(number)
-            .or_default()
-            .push(self.truth.fills.len());
+        self.fills.entry(number).or_default().push(self.truth.fills.len());
         self.truth.fills.push(fill);
     }
 
     /// The answer that these bytes got before, or would get under a used id.
-    pub(crate) fn answered_before(
-        &self,
-        id: &ClientOrderId,
-        wire: &str,
-    ) -> Option<Result<OrderReport, Refused>> {
-        let other = || {
-            (
-                RefusalCode::AlreadyUsed,
-                format!("client order id {id} is already used, by another order"),
-            )
-        };
+    pub(crate) fn answered_before(&self, id: &ClientOrderId, wire: &str) -> Option<Result<OrderReport, Refused>> {
+        let other = || (RefusalCode::AlreadyUsed, format!("client order id {id} is already used, by another order"));
         if let Some(order) = self.latest(id).and_then(|number| self.order(number)) {
-            return Some(if order.wire == wire {
-                self.report(order.number).ok_or_else(other)
-            } else {
-                Err(other())
-            });
+            return Some(if order.wire == wire { self.report(order.number).ok_or_else(other) } else { Err(other()) });
         }
         let (before, refused) = self.refused.get(id)?;
-        Some(Err(if before == wire {
-            refused.clone()
-        } else {
-            other()
-        }))
+        Some(Err(if before == wire { refused.clone() } else { other() }))
     }
 
     /// The number of the latest order of an id.
@@ -352,44 +256,25 @@ impl AccountState {
     /// An order with all its trades.
     pub(crate) fn report(&self, number: u64) -> Option<OrderReport> {
         let fills = self.fills.get(&number).into_iter().flatten();
-        Some(
-            self.order(number)?.report(
-                fills
-                    .map(|place| self.truth.fills[*place].clone())
-                    .collect(),
-            ),
-        )
+        Some(self.order(number)?.report(fills.map(|place| self.truth.fills[*place].clone()).collect()))
     }
 
     pub(crate) fn open_orders(&self) -> Vec<&Order> {
-        self.open
-            .iter()
-            .filter_map(|number| self.order(*number))
-            .collect()
+        self.open.iter().filter_map(|number| self.order(*number)).collect()
     }
 
     /// How much an order could reduce.
     pub(crate) fn reducible(&self, place: &PlaceOrder) -> Quantity {
         let held = self.truth.position(&place.symbol).quantity;
-        let opposite = if place.side.is_buy() {
-            held.is_short()
-        } else {
-            held.is_long()
-        };
-        if opposite {
-            held.magnitude()
-        } else {
-            Quantity::ZERO
-        }
+        let opposite = if place.side.is_buy() { held.is_short() } else { held.is_long() };
+        if opposite { held.magnitude() } else { Quantity::ZERO }
     }
 
     /// What is held of an instrument, unless it is nothing.
     pub(crate) fn held(&self, instrument: &Instrument) -> Option<SignedQuantity> {
         let held = match instrument.market {
             Market::Perp => self.truth.position(&instrument.symbol).quantity,
-            Market::Spot => {
-                SignedQuantity::new(self.truth.balance(&instrument.base).decimal()).ok()?
-            }
+            Market::Spot => SignedQuantity::new(self.truth.balance(&instrument.base).decimal()).ok()?,
         };
         (!held.is_zero()).then_some(held)
     }

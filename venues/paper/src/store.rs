@@ -90,17 +90,10 @@ impl Store {
     /// [`StoreError::InUse`] when another exchange has it, in this process or another.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = lock(path)?;
-        let failed = |source| StoreError::Sqlite {
-            file: path.to_owned(),
-            source,
-        };
+        let failed = |source| StoreError::Sqlite { file: path.to_owned(), source };
         let connection = Connection::open(path).map_err(failed)?;
         rows::prepare(&connection).map_err(failed)?;
-        Ok(Self(Some(Disk {
-            file: path.to_owned(),
-            connection,
-            _lock: lock,
-        })))
+        Ok(Self(Some(Disk { file: path.to_owned(), connection, _lock: lock })))
     }
 
     /// What the file says; an empty one becomes the file of `venue`, with its epoch `now`.
@@ -123,11 +116,9 @@ impl Store {
     /// [`StoreError::Sqlite`]: nothing was written.
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         match &mut self.0 {
-            Some(disk) if !changes.is_empty() => rows::write(&mut disk.connection, changes)
-                .map_err(|source| StoreError::Sqlite {
-                    file: disk.file.clone(),
-                    source,
-                }),
+            Some(disk) if !changes.is_empty() => {
+                rows::write(&mut disk.connection, changes).map_err(|source| StoreError::Sqlite { file: disk.file.clone(), source })
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -139,25 +130,15 @@ impl Truth {
     /// # Errors
     /// [`StoreError`] when it is no such file or cannot be read.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Sqlite {
-            file: path.to_owned(),
-            source,
-        };
-        let connection =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
-        connection
-            .busy_timeout(std::time::Duration::from_secs(5))
-            .map_err(failed)?;
+        let failed = |source| StoreError::Sqlite { file: path.to_owned(), source };
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
         let look = connection.unchecked_transaction().map_err(failed)?;
         Ok(read(&look, path, None)?.truth())
     }
 }
 
-fn read(
-    connection: &Connection,
-    file: &Path,
-    venue: Option<&VenueId>,
-) -> Result<State, StoreError> {
+fn read(connection: &Connection, file: &Path, venue: Option<&VenueId>) -> Result<State, StoreError> {
     let epoch = rows::check(connection, venue).map_err(|e| e.at(file))?;
     let changes = rows::read(connection).map_err(|e| e.at(file))?;
     Ok(State::restored(epoch, changes))
@@ -167,17 +148,8 @@ fn read(
 fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let failed = |source| StoreError::Lock {
-        file: path.to_owned(),
-        source,
-    };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(name)
-        .map_err(failed)?;
+    let failed = |source| StoreError::Lock { file: path.to_owned(), source };
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(name).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).map_err(failed)?;
@@ -188,10 +160,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             let known = file.read_to_string(&mut pid).is_ok() && !pid.is_empty();
-            Err(StoreError::InUse {
-                file: path.to_owned(),
-                pid: known.then_some(pid),
-            })
+            Err(StoreError::InUse { file: path.to_owned(), pid: known.then_some(pid) })
         }
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }

@@ -55,16 +55,8 @@ impl PaperExchange {
             .spawn(move || Office::new(server).run(&mailbox))
             .map_err(PaperError::Thread)?;
         let link = Arc::new(ThreadLink { mailbox: sender });
-        let venue = Arc::new(PaperVenue::new(
-            &config,
-            Arc::clone(&link) as Arc<dyn Link>,
-        )?);
-        Ok(Self {
-            config,
-            venue,
-            link,
-            thread: Mutex::new(Some(thread)),
-        })
+        let venue = Arc::new(PaperVenue::new(&config, Arc::clone(&link) as Arc<dyn Link>)?);
+        Ok(Self { config, venue, link, thread: Mutex::new(Some(thread)) })
     }
 
     /// What the exchange is.
@@ -82,11 +74,7 @@ impl PaperExchange {
     /// An account at it. One that the exchange does not know is refused with every call.
     #[must_use]
     pub fn account(&self, id: &AccountId) -> Arc<dyn Account> {
-        Arc::new(PaperAccount::new(
-            id.clone(),
-            Arc::clone(&self.venue),
-            Arc::clone(&self.link) as Arc<dyn Link>,
-        ))
+        Arc::new(PaperAccount::new(id.clone(), Arc::clone(&self.venue), Arc::clone(&self.link) as Arc<dyn Link>))
     }
 
     /// A connection for a client of one's own.
@@ -96,10 +84,7 @@ impl PaperExchange {
     }
 
     /// Runs something on the exchange's thread and waits for it: faults on request, counts, the truth. `None` once it has stopped.
-    pub fn with<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Server) -> T + Send + 'static,
-    ) -> Option<T> {
+    pub fn with<T: Send + 'static>(&self, job: impl FnOnce(&mut Server) -> T + Send + 'static) -> Option<T> {
         let (sender, result) = sync_channel(1);
         let job = Box::new(move |server: &mut Server| drop(sender.send(job(server))));
         self.link.mailbox.send(Mail::Job(job)).ok()?;
@@ -125,24 +110,14 @@ impl Drop for PaperExchange {
 
 impl std::fmt::Debug for PaperExchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PaperExchange")
-            .field("id", &self.config.id)
-            .finish_non_exhaustive()
+        f.debug_struct("PaperExchange").field("id", &self.config.id).finish_non_exhaustive()
     }
 }
 
 enum Mail {
-    Call {
-        request: Request,
-        reply: oneshot::Sender<Answer>,
-    },
-    Updates {
-        account: AccountId,
-        to: mpsc::Sender<OrderReport>,
-    },
-    Quotes {
-        to: mpsc::Sender<Quote>,
-    },
+    Call { request: Request, reply: oneshot::Sender<Answer> },
+    Updates { account: AccountId, to: mpsc::Sender<OrderReport> },
+    Quotes { to: mpsc::Sender<Quote> },
     Job(Box<dyn FnOnce(&mut Server) + Send>),
     Stop,
 }
@@ -177,10 +152,7 @@ impl Link for ThreadLink {
 
     async fn updates(&self, account: &AccountId, sink: Sink<OrderReport>) -> Result<(), LinkError> {
         let (to, mut reports) = mpsc::channel(QUEUE);
-        self.post(Mail::Updates {
-            account: account.clone(),
-            to,
-        })?;
+        self.post(Mail::Updates { account: account.clone(), to })?;
         while let Some(report) = reports.recv().await {
             if sink.send(report).await.is_err() {
                 return Ok(());
@@ -232,18 +204,19 @@ impl Office {
     }
 
     fn run(mut self, mailbox: &Receiver<Mail>) {
-        let mut next = mailbox.recv_timeout(Duration::ZERO);
+        let mut pause = Duration::ZERO;
         loop {
-            loop {
-                match next {
+            // A full mailbox does not keep answers waiting for ever.
+            for _ in 0..QUEUE {
+                match mailbox.recv_timeout(pause) {
                     Ok(Mail::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                     Ok(mail) => self.take(mail),
                     Err(RecvTimeoutError::Timeout) => break,
                 }
-                next = mailbox.recv_timeout(Duration::ZERO);
+                pause = Duration::ZERO;
             }
             self.deliver();
-            next = mailbox.recv_timeout(self.pause());
+            pause = self.pause();
         }
     }
 
@@ -257,10 +230,7 @@ impl Office {
             }
             Mail::Updates { account, to } => self.updates.push((account, to)),
             Mail::Quotes { to } => {
-                self.quotes.push(Listener {
-                    to,
-                    heard: BTreeMap::new(),
-                });
+                self.quotes.push(Listener { to, heard: BTreeMap::new() });
                 self.quotes_at = Timestamp::EPOCH;
             }
             Mail::Job(job) => job(&mut self.server),
@@ -296,9 +266,7 @@ impl Office {
             for listener in &mut self.quotes {
                 let news = (quote.bid, quote.ask);
                 // One that does not fit is told at the next look, if it still holds then.
-                if listener.heard.get(&quote.symbol) != Some(&news)
-                    && listener.to.try_send(quote.clone()).is_ok()
-                {
+                if listener.heard.get(&quote.symbol) != Some(&news) && listener.to.try_send(quote.clone()).is_ok() {
                     listener.heard.insert(quote.symbol.clone(), news);
                 }
             }

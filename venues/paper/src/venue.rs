@@ -11,14 +11,14 @@ use omnivenue_core::model::instrument::Instrument;
 use omnivenue_core::model::order::{OrderReport, OrderRequest};
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{
-    Account, AccountSnapshot, Capabilities, Effect, ErrorKind, Evidence, Operation, Prepared,
-    ProbePermission, Quote, Sink, Ticket, Venue, VenueError,
+    Account, AccountSnapshot, Capabilities, Effect, ErrorKind, Evidence, Operation, Prepared, ProbePermission, Quote, Sink, Ticket, Venue,
+    VenueError,
 };
 
 use crate::config::{Config, ConfigError};
 use crate::convert;
 use crate::errors::venue_error;
-use crate::link::Link;
+use crate::link::{Link, LinkError};
 use crate::probe::{self, Question};
 use crate::wire::{Request, Response};
 
@@ -36,22 +36,7 @@ impl PaperVenue {
     /// # Errors
     /// [`ConfigError`] when the configuration is wrong.
     pub fn new(config: &Config, link: Arc<dyn Link>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            id: config.id.clone(),
-            capabilities: config.capabilities(),
-            instruments: config.check()?,
-            link,
-        })
-    }
-
-    fn unreadable(&self, operation: Operation) -> VenueError {
-        VenueError::new(
-            &self.id,
-            operation,
-            ErrorKind::Unreadable,
-            Effect::Unknown,
-            "it answered something else than was asked",
-        )
+        Ok(Self { id: config.id.clone(), capabilities: config.capabilities(), instruments: config.check()?, link })
     }
 
     fn not_sent(&self, operation: Operation, kind: ErrorKind, message: String) -> VenueError {
@@ -76,16 +61,13 @@ impl Venue for PaperVenue {
     async fn quotes(&self) -> Result<Vec<Quote>, VenueError> {
         match self.link.call(Request::Quotes).await {
             Ok(Response::Quotes(quotes)) => Ok(quotes),
-            Ok(_) => Err(self.unreadable(Operation::Quotes)),
+            Ok(_) => Err(venue_error(&self.id, Operation::Quotes, LinkError::Unreadable)),
             Err(error) => Err(venue_error(&self.id, Operation::Quotes, error)),
         }
     }
 
     async fn stream_quotes(&self, sink: Sink<Quote>) -> Result<(), VenueError> {
-        self.link
-            .quotes(sink)
-            .await
-            .map_err(|error| venue_error(&self.id, Operation::Quotes, error))
+        self.link.quotes(sink).await.map_err(|error| venue_error(&self.id, Operation::Quotes, error))
     }
 }
 
@@ -101,22 +83,13 @@ impl PaperAccount {
     /// The account of that name, reached over its own link.
     #[must_use]
     pub fn new(id: AccountId, venue: Arc<PaperVenue>, link: Arc<dyn Link>) -> Self {
-        Self {
-            id,
-            venue: Arc::clone(&venue) as Arc<dyn Venue>,
-            paper: venue,
-            link,
-        }
+        Self { id, venue: Arc::clone(&venue) as Arc<dyn Venue>, paper: venue, link }
     }
 
-    async fn order(
-        &self,
-        operation: Operation,
-        request: Request,
-    ) -> Result<OrderReport, VenueError> {
+    async fn order(&self, operation: Operation, request: Request) -> Result<OrderReport, VenueError> {
         match self.link.call(request).await {
             Ok(Response::Order(report)) => Ok(report),
-            Ok(_) => Err(self.paper.unreadable(operation)),
+            Ok(_) => Err(venue_error(&self.paper.id, operation, LinkError::Unreadable)),
             Err(error) => Err(venue_error(&self.paper.id, operation, error)),
         }
     }
@@ -136,54 +109,25 @@ impl Account for PaperAccount {
         Ok(())
     }
 
-    fn prepare(
-        &self,
-        cleared: Cleared<OrderRequest>,
-        ticket: Ticket,
-    ) -> Result<Prepared, VenueError> {
+    fn prepare(&self, cleared: Cleared<OrderRequest>, ticket: Ticket) -> Result<Prepared, VenueError> {
         let wrong = |kind, message| self.paper.not_sent(Operation::Prepare, kind, message);
         let request = cleared.get();
         if request.account != self.id {
-            return Err(wrong(
-                ErrorKind::Internal,
-                format!("an order of {} was given to {}", request.account, self.id),
-            ));
+            return Err(wrong(ErrorKind::Internal, format!("an order of {} was given to {}", request.account, self.id)));
         }
         let instrument = self.paper.instruments.get(&request.symbol);
-        let instrument = instrument.ok_or_else(|| {
-            wrong(
-                ErrorKind::NotFound,
-                format!("{} is not traded here", request.symbol),
-            )
-        })?;
-        let place = convert::place_order(
-            request,
-            &ticket,
-            &self.paper.capabilities.orders,
-            instrument,
-        )
-        .map_err(|message| wrong(ErrorKind::InvalidRequest, message))?;
-        Ok(Prepared::new(
-            cleared,
-            ticket,
-            place.to_wire(),
-            place.deadline,
-        ))
+        let instrument = instrument.ok_or_else(|| wrong(ErrorKind::NotFound, format!("{} is not traded here", request.symbol)))?;
+        let place = convert::place_order(request, &ticket, &self.paper.capabilities.orders, instrument)
+            .map_err(|message| wrong(ErrorKind::InvalidRequest, message))?;
+        Ok(Prepared::new(cleared, ticket, place.to_wire(), place.deadline))
     }
 
     async fn place(&self, order: &Journaled<Prepared>) -> Result<OrderReport, VenueError> {
-        let request = Request::Place {
-            account: self.id.clone(),
-            wire: order.wire().to_owned(),
-        };
+        let request = Request::Place { account: self.id.clone(), wire: order.wire().to_owned() };
         self.order(Operation::Place, request).await
     }
 
-    async fn probe(
-        &self,
-        order: &Journaled<Prepared>,
-        permission: ProbePermission,
-    ) -> Result<Evidence, VenueError> {
+    async fn probe(&self, order: &Journaled<Prepared>, permission: ProbePermission) -> Result<Evidence, VenueError> {
         let question = Question {
             account: &self.id,
             client_order_id: order.client_order_id(),
@@ -195,30 +139,15 @@ impl Account for PaperAccount {
         found.map_err(|error| venue_error(&self.paper.id, Operation::Probe, error))
     }
 
-    async fn cancel(
-        &self,
-        symbol: &VenueSymbol,
-        client_order_id: &ClientOrderId,
-    ) -> Result<OrderReport, VenueError> {
-        let request = Request::Cancel {
-            account: self.id.clone(),
-            symbol: symbol.clone(),
-            client_order_id: client_order_id.clone(),
-        };
+    async fn cancel(&self, symbol: &VenueSymbol, client_order_id: &ClientOrderId) -> Result<OrderReport, VenueError> {
+        let request = Request::Cancel { account: self.id.clone(), symbol: symbol.clone(), client_order_id: client_order_id.clone() };
         self.order(Operation::Cancel, request).await
     }
 
     async fn snapshot(&self, since: Option<Timestamp>) -> Result<AccountSnapshot, VenueError> {
-        match self
-            .link
-            .call(Request::Snapshot {
-                account: self.id.clone(),
-                since,
-            })
-            .await
-        {
+        match self.link.call(Request::Snapshot { account: self.id.clone(), since }).await {
             Ok(Response::Snapshot(snapshot)) => Ok(snapshot),
-            Ok(_) => Err(self.paper.unreadable(Operation::Snapshot)),
+            Ok(_) => Err(venue_error(&self.paper.id, Operation::Snapshot, LinkError::Unreadable)),
             Err(error) => Err(venue_error(&self.paper.id, Operation::Snapshot, error)),
         }
     }

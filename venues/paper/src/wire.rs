@@ -234,10 +234,7 @@ impl RefusalCode {
     /// Whether the request was looked at and decided: the same bytes will not be taken later where requests are idempotent.
     #[must_use]
     pub const fn is_decision(self) -> bool {
-        !matches!(
-            self,
-            Self::Overloaded | Self::UnknownAccount | Self::UnknownOrder
-        )
+        !matches!(self, Self::Overloaded | Self::UnknownAccount | Self::UnknownOrder)
     }
 
     /// As it is written.

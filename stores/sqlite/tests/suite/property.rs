@@ -31,12 +31,7 @@ fn batch(kinds: &[u8], after: u64, executions: &mut u64) -> Vec<Entry> {
                 *executions += 1;
                 admitted(seq, *executions, &format!("signal-{executions}"))
             }
-            1 if *executions > 0 => prepared(
-                seq,
-                u64::from(*kind) % *executions + 1,
-                &format!("order{seq}"),
-                0,
-            ),
+            1 if *executions > 0 => prepared(seq, u64::from(*kind) % *executions + 1, &format!("order{seq}"), 0),
             _ => plain([seq]).remove(0),
         });
     }

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use omnivenue_core::journal::{
-    Archive, Entry, Event, ExecutionNumber, IndexKey, Journal, KillScope, StoredEntry,
-};
+use omnivenue_core::journal::{Archive, Entry, Event, ExecutionNumber, IndexKey, Journal, KillScope, StoredEntry};
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_sqlite::{Opened, Options, open};
 use tempfile::TempDir;
@@ -19,11 +17,7 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let journal = folder
-            .path()
-            .canonicalize()
-            .unwrap()
-            .join("trading.journal");
+        let journal = folder.path().canonicalize().unwrap().join("trading.journal");
         Self { folder, journal }
     }
 
@@ -52,33 +46,15 @@ pub(crate) fn at(seq: u64) -> Timestamp {
     Timestamp::from_millis(1_767_225_600_000 + i64::try_from(seq).unwrap())
 }
 
-pub(crate) fn entry(
-    seq: u64,
-    event: &Event,
-    execution: Option<ExecutionNumber>,
-    index: Option<IndexKey>,
-) -> Entry {
+pub(crate) fn entry(seq: u64, event: &Event, execution: Option<ExecutionNumber>, index: Option<IndexKey>) -> Entry {
     let body = serde_json::to_string(event).unwrap();
-    Entry {
-        seq,
-        at: at(seq),
-        kind: event.kind(),
-        body,
-        execution,
-        index,
-        metadata: None,
-    }
+    Entry { seq, at: at(seq), kind: event.kind(), body, execution, index, metadata: None }
 }
 
 /// Entries that belong to nothing.
 pub(crate) fn plain(seqs: impl IntoIterator<Item = u64>) -> Vec<Entry> {
-    let event = |seq| Event::Killed {
-        scope: KillScope::All,
-        reason: format!("entry {seq}"),
-    };
-    seqs.into_iter()
-        .map(|seq| entry(seq, &event(seq), None, None))
-        .collect()
+    let event = |seq| Event::Killed { scope: KillScope::All, reason: format!("entry {seq}") };
+    seqs.into_iter().map(|seq| entry(seq, &event(seq), None, None)).collect()
 }
 
 fn event(json: serde_json::Value) -> Event {
@@ -124,12 +100,7 @@ pub(crate) fn prepared(seq: u64, execution: ExecutionNumber, order: &str, attemp
             }
         }
     }));
-    entry(
-        seq,
-        &intent,
-        Some(execution),
-        Some(IndexKey::Order(order.parse().unwrap())),
-    )
+    entry(seq, &intent, Some(execution), Some(IndexKey::Order(order.parse().unwrap())))
 }
 
 /// Everything in an archive.
@@ -138,14 +109,8 @@ pub(crate) fn all(archive: &dyn Archive) -> Vec<StoredEntry> {
 }
 
 pub(crate) fn same(stored: &[StoredEntry], written: &[Entry]) {
-    let stored: Vec<_> = stored
-        .iter()
-        .map(|e| (e.seq, e.at, e.body.as_str()))
-        .collect();
-    let written: Vec<_> = written
-        .iter()
-        .map(|e| (e.seq, e.at, e.body.as_str()))
-        .collect();
+    let stored: Vec<_> = stored.iter().map(|e| (e.seq, e.at, e.body.as_str())).collect();
+    let written: Vec<_> = written.iter().map(|e| (e.seq, e.at, e.body.as_str())).collect();
     assert_eq!(stored, written);
 }
 
@@ -156,21 +121,10 @@ const FILE: &str = "OMNIVENUE_SQLITE_TEST_FILE";
 /// This program again, as another process that plays a role. Its file size may be limited (in blocks of 512 bytes): then writing
 /// beyond fails as on a broken disk.
 pub(crate) fn process(role: &str, place: &Place, blocks: Option<u32>) -> Command {
-    let limit = blocks.map_or_else(String::new, |blocks| {
-        format!("trap '' XFSZ; ulimit -f {blocks}; ")
-    });
+    let limit = blocks.map_or_else(String::new, |blocks| format!("trap '' XFSZ; ulimit -f {blocks}; "));
     let mut command = Command::new("sh");
-    command
-        .arg("-c")
-        .arg(format!(
-            "{limit}exec \"$0\" support::a_process --exact --nocapture"
-        ))
-        .arg(std::env::current_exe().unwrap());
-    command
-        .env(ROLE, role)
-        .env(FILE, &place.journal)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+    command.arg("-c").arg(format!("{limit}exec \"$0\" support::a_process --exact --nocapture")).arg(std::env::current_exe().unwrap());
+    command.env(ROLE, role).env(FILE, &place.journal).stdout(Stdio::piped()).stderr(Stdio::null());
     command
 }
 

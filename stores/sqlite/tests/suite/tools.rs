@@ -16,44 +16,21 @@ fn verify_knows_a_head_that_was_noted_and_misses_one_that_was_cut() {
     let mut opened = place.open();
     opened.journal.append(&plain(6..=3_000)).unwrap();
     assert_eq!(noted.namespace, opened.namespace);
-    let later = verify(
-        &place.journal,
-        &key,
-        Some(&noted.head.to_string().to_uppercase()),
-    )
-    .unwrap();
-    assert_eq!(
-        (later.entries, later.head, later.expected_at),
-        (3_000, opened.journal.head(), Some(5))
-    );
+    let later = verify(&place.journal, &key, Some(&noted.head.to_string().to_uppercase())).unwrap();
+    assert_eq!((later.entries, later.head, later.expected_at), (3_000, opened.journal.head(), Some(5)));
     drop(opened);
-    place
-        .intruder()
-        .execute("DELETE FROM entries WHERE seq > 10", [])
-        .unwrap();
+    place.intruder().execute("DELETE FROM entries WHERE seq > 10", []).unwrap();
     assert_eq!(verify(&place.journal, &key, None).unwrap().entries, 10);
     let error = verify(&place.journal, &key, Some(&later.head.to_string())).unwrap_err();
-    assert!(
-        matches!(&error, StoreError::Broken(e) if e.seq == 10),
-        "{error}"
-    );
+    assert!(matches!(&error, StoreError::Broken(e) if e.seq == 10), "{error}");
 }
 
 #[test]
 fn verify_checks_that_the_indexes_say_what_the_entries_say() {
     let check = |sql: &str, seq: u64, what: &str| {
         let place = Place::new();
-        place
-            .open()
-            .journal
-            .append(&[admitted(1, 1, "s-1"), prepared(2, 1, "abc1", 0)])
-            .unwrap();
-        assert_eq!(
-            verify(&place.journal, &ChainKey::default(), None)
-                .unwrap()
-                .entries,
-            2
-        );
+        place.open().journal.append(&[admitted(1, 1, "s-1"), prepared(2, 1, "abc1", 0)]).unwrap();
+        assert_eq!(verify(&place.journal, &ChainKey::default(), None).unwrap().entries, 2);
         assert_eq!(place.intruder().execute(sql, []).unwrap(), 1, "{sql}");
         let error = verify(&place.journal, &ChainKey::default(), None).unwrap_err();
         let named = matches!(&error, StoreError::Unreadable { seq: at, reason } if *at == seq && reason.contains(what));
@@ -62,16 +39,8 @@ fn verify_checks_that_the_indexes_say_what_the_entries_say() {
     check("DELETE FROM signals", 1, "index by signal");
     check("UPDATE signals SET execution = 2", 1, "index by signal");
     check("DELETE FROM orders", 2, "index by order");
-    check(
-        "UPDATE entries SET execution = 2 WHERE seq = 2",
-        2,
-        "execution",
-    );
-    check(
-        "UPDATE entries SET kind = 'killed' WHERE seq = 1",
-        1,
-        "kind",
-    );
+    check("UPDATE entries SET execution = 2 WHERE seq = 2", 2, "execution");
+    check("UPDATE entries SET kind = 'killed' WHERE seq = 1", 1, "kind");
 }
 
 #[test]
@@ -92,10 +61,7 @@ fn the_export_is_one_event_a_line_without_metadata() {
         assert_eq!(line["seq"], entry.seq);
         assert_eq!(line["at"], entry.at.to_string());
         assert_eq!(line["hash"], entry.hash.to_string());
-        assert_eq!(
-            serde_json::from_value::<Event>(line["event"].clone()).unwrap(),
-            entry.event().unwrap()
-        );
+        assert_eq!(serde_json::from_value::<Event>(line["event"].clone()).unwrap(), entry.event().unwrap());
     }
 }
 
@@ -110,37 +76,13 @@ fn a_backup_has_what_is_only_in_the_write_ahead_log() {
     // What copying the file by hand would have got.
     let by_hand = place.file("by-hand.journal");
     fs::copy(&place.journal, &by_hand).unwrap();
-    assert_eq!(
-        verify(&by_hand, &ChainKey::default(), None)
-            .unwrap()
-            .entries,
-        10
-    );
+    assert_eq!(verify(&by_hand, &ChainKey::default(), None).unwrap().entries, 10);
     let verified = verify(&copy, &ChainKey::default(), None).unwrap();
+    assert_eq!((verified.entries, &verified.namespace), (60, &opened.namespace));
+    same(&all(&SqliteArchive::read(&copy, ChainKey::default()).unwrap()), &plain(1..=60));
+    assert!(backup(&place.journal, &copy).unwrap_err().to_string().contains("exists"));
     assert_eq!(
-        (verified.entries, &verified.namespace),
-        (60, &opened.namespace)
-    );
-    same(
-        &all(&SqliteArchive::read(&copy, ChainKey::default()).unwrap()),
-        &plain(1..=60),
-    );
-    assert!(
-        backup(&place.journal, &copy)
-            .unwrap_err()
-            .to_string()
-            .contains("exists")
-    );
-    assert_eq!(
-        fs::read_dir(place.folder.path())
-            .unwrap()
-            .filter(|e| e
-                .as_ref()
-                .unwrap()
-                .path()
-                .to_string_lossy()
-                .contains("partial"))
-            .count(),
+        fs::read_dir(place.folder.path()).unwrap().filter(|e| e.as_ref().unwrap().path().to_string_lossy().contains("partial")).count(),
         0
     );
     // The copy is a journal that goes on.

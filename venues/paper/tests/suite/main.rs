@@ -1,0 +1,12 @@
+//! The simulated exchange from outside: what it promises to whoever trades on it.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+mod faults;
+mod file;
+mod identity;
+mod live;
+mod money;
+mod orders;
+mod probing;
+mod world;
