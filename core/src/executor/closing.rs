@@ -74,18 +74,18 @@ impl Step<'_> {
         })
     }
 
-    /// Moves the next close of an account's instrument, once the one before it is done.
-    pub(super) fn pump_closes(&mut self, account: &AccountId, symbol: &VenueSymbol) {
+    /// Moves the next close of an account's instrument, once the one before it is done. `but` is a leg that waits for its own pause.
+    pub(super) fn pump_closes(&mut self, account: &AccountId, symbol: &VenueSymbol, but: LegRef) {
         if self.book.closing(account, symbol).is_some() {
             return;
         }
         let next: Vec<LegRef> = self
             .book
             .planned()
+            .filter(|at| *at != but)
             .filter(|at| {
                 let closes = self.book.execution(at.execution).is_some_and(|record| matches!(record.admission.command, Command::Close(_)));
-                // A leg that failed before waits for its own pause.
-                closes && self.book.leg(*at).is_some_and(|leg| leg.plan.account == *account && leg.plan.symbol.as_ref() == Some(symbol) && leg.orders.is_empty())
+                closes && self.book.leg(*at).is_some_and(|leg| leg.plan.account == *account && leg.plan.symbol.as_ref() == Some(symbol))
             })
             .collect();
         next.into_iter().for_each(|at| self.ask_ready(at));

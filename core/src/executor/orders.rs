@@ -271,7 +271,7 @@ impl Step<'_> {
             self.next_in_line(at);
         }
         if let Some((account, symbol)) = place {
-            self.pump_closes(&account, &symbol);
+            self.pump_closes(&account, &symbol, at);
         }
         self.effect(Effect::Changed { execution: at.execution });
         if self.book.execution(at.execution).is_none_or(ExecutionRecord::is_finished) {

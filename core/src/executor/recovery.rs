@@ -102,7 +102,8 @@ impl Step<'_> {
     fn take_reports(&mut self, account: &AccountId, snapshot: &AccountSnapshot) {
         for report in &snapshot.orders {
             let mut report = report.clone();
-            let more = snapshot.fills.iter().filter(|fill| fill.client_order_id.as_ref() == Some(&report.client_order_id));
+            let told: Vec<_> = report.fills.iter().map(|fill| fill.trade_id.clone()).collect();
+            let more = snapshot.fills.iter().filter(|fill| fill.client_order_id.as_ref() == Some(&report.client_order_id) && !told.contains(&fill.trade_id));
             report.fills.extend(more.cloned());
             self.streamed(account, report);
         }

@@ -1,0 +1,206 @@
+//! What must hold at the end of every history.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use omnivenue_core::engine::replay;
+use omnivenue_core::executor::Book;
+use omnivenue_core::journal::{Event, LegRef};
+use omnivenue_core::ledger::CapitalKey;
+use omnivenue_core::model::ids::{Asset, ClientOrderId};
+use omnivenue_core::model::number::{Amount, Notional, SignedQuantity};
+use omnivenue_core::model::order::Purpose;
+use omnivenue_paper::PlacementOutcome;
+
+use crate::world::{Stop, World};
+
+/// Something that must hold, and did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule.
+    pub rule: &'static str,
+    /// What was found.
+    pub found: String,
+}
+
+impl Violation {
+    pub(crate) const fn new(rule: &'static str, found: String) -> Self {
+        Self { rule, found }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule, self.found)
+    }
+}
+
+pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
+    let mut found = Vec::new();
+    if stop == Stop::OutOfTime {
+        let book = world.kernel().map(|kernel| kernel.state().book());
+        let orders: Vec<String> = book.iter().flat_map(|book| book.unsettled().map(|id| format!("{id} {:?}", book.order(id).map(|order| &order.state)))).collect();
+        let legs: Vec<_> = book.iter().flat_map(|book| book.planned()).collect();
+        let accounts: Vec<_> = world.setup.accounts.keys().filter(|account| world.kernel().is_none_or(|kernel| !kernel.state().is_ready(account))).collect();
+        found.push(Violation::new("it ends", format!("when virtual time ran out, orders {orders:?} were unsettled, legs {legs:?} planned, accounts {accounts:?} not ready")));
+    }
+    let Some(kernel) = world.kernel() else {
+        found.push(Violation::new("it runs", "no process was left".into()));
+        return found;
+    };
+    let book = kernel.state().book();
+    exactly_once(world, &mut found);
+    written_down_first(world, &mut found);
+    books_equal_venue(world, book, &mut found);
+    nothing_is_held_back(world, book, &mut found);
+    state_is_the_fold(world, book, &mut found);
+    within_limits(world, &mut found);
+    if let Some(fault) = kernel.state().failed() {
+        found.push(Violation::new("no fault", fault.to_owned()));
+    }
+    for account in world.setup.accounts.keys() {
+        if let Some(why) = book.halt(account) {
+            found.push(Violation::new("no drift", format!("{account}: {}: {}", why.code, why.reason)));
+        }
+    }
+    found
+}
+
+/// The legs of every order that was ever written down.
+fn legs(world: &World) -> BTreeMap<ClientOrderId, (LegRef, Purpose)> {
+    let mut commands: BTreeMap<u64, Purpose> = BTreeMap::new();
+    let mut legs = BTreeMap::new();
+    for entry in world.store.entries() {
+        match entry.event() {
+            Ok(Event::Admitted(admission)) => {
+                let purpose = if admission.valid_until.is_some() { Purpose::Entry } else { Purpose::Close };
+                commands.insert(admission.number, purpose);
+            }
+            Ok(Event::Prepared(intent)) => {
+                let purpose = commands.get(&intent.leg.execution).copied().unwrap_or(Purpose::Entry);
+                legs.insert(intent.client_order_id().clone(), (intent.leg, purpose));
+            }
+            _ => {}
+        }
+    }
+    legs
+}
+
+/// For one leg at most one order ever took effect, and none was taken twice.
+fn exactly_once(world: &World, found: &mut Vec<Violation>) {
+    let legs = legs(world);
+    let mut accepted: BTreeMap<LegRef, Vec<String>> = BTreeMap::new();
+    for wire in &world.wires {
+        for placement in wire.open().server.placements() {
+            let PlacementOutcome::Accepted(venue_order_id) = &placement.outcome else { continue };
+            let Some(id) = &placement.client_order_id else { continue };
+            match legs.get(id) {
+                Some((leg, _)) => accepted.entry(*leg).or_default().push(format!("{id} as {venue_order_id}")),
+                None => found.push(Violation::new("known orders only", format!("the venue took {id}, of which the journal knows nothing"))),
+            }
+        }
+    }
+    for (leg, orders) in accepted.into_iter().filter(|(_, orders)| orders.len() > 1) {
+        found.push(Violation::new("exactly once", format!("{leg:?} took effect {} times: {}", orders.len(), orders.join(", "))));
+    }
+}
+
+/// No order left before its intent was durable.
+fn written_down_first(world: &World, found: &mut Vec<Violation>) {
+    for sent in world.sent().into_iter().filter(|sent| !sent.durable) {
+        found.push(Violation::new("written down first", format!("{} left at {} before its intent was durable", sent.order, sent.at)));
+    }
+}
+
+/// Whether every position is the venue's.
+pub(crate) fn positions_agree(world: &World, book: &Book) -> bool {
+    world.wires.iter().all(|wire| {
+        wire.open().server.truth().accounts.iter().all(|(account, at_venue)| {
+            at_venue.positions.iter().all(|(symbol, position)| book.ledger().venue_quantity(account, symbol) == Ok(position.quantity))
+        })
+    })
+}
+
+/// Quantities, fees and equity are the venue's, to the last digit.
+fn books_equal_venue(world: &World, book: &Book, found: &mut Vec<Violation>) {
+    let usdc: Asset = "USDC".parse().expect("a valid asset");
+    let now = world.now();
+    for wire in &world.wires {
+        let mut medium = wire.open();
+        let truth = medium.server.truth();
+        for (account, at_venue) in &truth.accounts {
+            let symbols: Vec<_> = at_venue.positions.keys().cloned().chain(book.ledger().instruments_of(account).cloned()).collect();
+            for symbol in symbols {
+                let theirs = at_venue.positions.get(&symbol).map_or(SignedQuantity::ZERO, |position| position.quantity);
+                match book.ledger().venue_quantity(account, &symbol) {
+                    Ok(ours) if ours == theirs => {}
+                    ours => found.push(Violation::new("books equal venue", format!("{account} {symbol}: the venue has {theirs}, we have {ours:?}"))),
+                }
+            }
+            let key = CapitalKey { account: account.clone(), deployment: None, currency: usdc.clone() };
+            let capital = book.ledger().capital(&key);
+            let fees = at_venue.fills.iter().try_fold(Amount::ZERO, |sum, fill| sum.plus(fill.fee.amount));
+            if fees.as_ref() != Ok(&capital.fees) {
+                found.push(Violation::new("money is conserved", format!("{account}: fees are {fees:?} at the venue, {} here", capital.fees)));
+            }
+            let unrealized = book.ledger().positions().filter(|(key, _)| key.account == *account).try_fold(Amount::ZERO, |sum, (key, position)| {
+                let mark = medium.server.mark(&key.symbol, now.wall)?;
+                sum.plus(position.unrealized(mark).ok()?).ok()
+            });
+            let funded = book.ledger().funded(account, &usdc);
+            let ours = funded.zip(unrealized).and_then(|(funded, unrealized)| funded.plus(capital.realized).ok()?.plus(unrealized).ok()?.minus(capital.fees).ok());
+            let theirs = medium.server.equity(account, &usdc, now.wall).ok();
+            if funded.is_some() && ours != theirs {
+                found.push(Violation::new("money is conserved", format!("{account}: equity is {theirs:?} at the venue, {ours:?} here")));
+            }
+        }
+    }
+}
+
+/// What is done holds nothing back, and the deployments add up to their account.
+fn nothing_is_held_back(world: &World, book: &Book, found: &mut Vec<Violation>) {
+    let resting = book.unsettled().next().is_some();
+    let mut sums: BTreeMap<(String, String), (Notional, Notional)> = BTreeMap::new();
+    for (key, capital) in book.ledger().capitals() {
+        if !resting && !capital.reserved.is_zero() {
+            found.push(Violation::new("reserves are released", format!("{key:?} still holds back {}", capital.reserved)));
+        }
+        if key.deployment.is_some() {
+            let sum = sums.entry((key.account.to_string(), key.currency.to_string())).or_default();
+            *sum = (sum.0.plus(capital.reserved).unwrap_or_default(), sum.1.plus(capital.committed).unwrap_or_default());
+        }
+    }
+    for (key, capital) in book.ledger().capitals().filter(|(key, _)| key.deployment.is_none()) {
+        let sum = sums.get(&(key.account.to_string(), key.currency.to_string())).copied().unwrap_or_default();
+        if sum != (capital.reserved, capital.committed) {
+            found.push(Violation::new("deployments add up", format!("{key:?}: {capital:?}, its deployments {sum:?}")));
+        }
+    }
+    let _ = world;
+}
+
+/// The state is the fold of the journal, and a snapshot of it reads back as it was.
+fn state_is_the_fold(world: &World, book: &Book, found: &mut Vec<Violation>) {
+    match replay(&world.store) {
+        Ok((folded, _)) if folded == *book => {}
+        Ok(_) => found.push(Violation::new("state is the fold", "replaying the journal gives another state".into())),
+        Err(error) => found.push(Violation::new("state is the fold", error.to_string())),
+    }
+    let text = serde_json::to_string(book).unwrap_or_default();
+    if serde_json::from_str::<Book>(&text).ok().as_ref() != Some(book) {
+        found.push(Violation::new("state is the fold", "a snapshot does not read back as it was".into()));
+    }
+}
+
+/// What the venues hold for us is within the account's limit, at what it cost.
+fn within_limits(world: &World, found: &mut Vec<Violation>) {
+    for wire in &world.wires {
+        for (account, at_venue) in &wire.open().server.truth().accounts {
+            let Some(limit) = world.setup.accounts.get(account).and_then(|setup| setup.limits.max_notional) else { continue };
+            let cost = at_venue.positions.values().try_fold(Notional::ZERO, |sum, position| sum.plus(position.cost.magnitude()));
+            if cost.as_ref().is_ok_and(|cost| *cost > limit) {
+                found.push(Violation::new("within limits", format!("{account} holds {cost:?}, the limit is {limit}")));
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What happens in one history: venues, limits and a script of actions, all from the seed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Limits, Setup, Timing};
+use omnivenue_core::journal::KillScope;
+use omnivenue_core::model::close::{CloseRequest, CloseTarget};
+use omnivenue_core::model::ids::{AccountId, VenueId};
+use omnivenue_core::model::instrument::AssetMap;
+use omnivenue_core::model::number::Factor;
+use omnivenue_core::model::signal::Signal;
+use omnivenue_core::venue::{Absence, Resend};
+use omnivenue_paper::{Config, FaultConfig, PriceSource};
+
+use crate::Random;
+
+/// How a venue treats repetition and absence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// Whether the same bytes may be sent twice.
+    pub resend: Resend,
+    /// How absence becomes proof.
+    pub absence: Absence,
+}
+
+const WINDOW: Absence = Absence::Window { length: Duration::from_secs(4), margin: Duration::from_secs(2) };
+
+impl Rule {
+    /// Every kind of venue there is.
+    pub const ALL: [Self; 6] = [
+        Self { resend: Resend::Idempotent, absence: Absence::Burn },
+        Self { resend: Resend::Idempotent, absence: WINDOW },
+        Self { resend: Resend::Idempotent, absence: Absence::Never },
+        Self { resend: Resend::AfterProof, absence: Absence::Burn },
+        Self { resend: Resend::AfterProof, absence: WINDOW },
+        Self { resend: Resend::AfterProof, absence: Absence::Never },
+    ];
+}
+
+/// Something a person or an agent does.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Sends a signal.
+    Execute(Box<Signal>),
+    /// Closes positions.
+    Close(CloseRequest),
+    /// Throws the kill switch.
+    Kill(KillScope),
+    /// Lifts it.
+    Resume(KillScope),
+}
+
+/// One history's premises.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The exchanges, with one rule each.
+    pub exchanges: Vec<Config>,
+    /// The configuration of the engine, without instruments.
+    pub setup: Setup,
+    /// What is done, and when, in milliseconds from the start.
+    pub script: Vec<(u64, Action)>,
+    /// Faults, per mille, of each kind.
+    pub faults_per_mille: u16,
+    /// At which opportunities the process dies, counted over the whole history; empty is never.
+    pub crashes: Vec<u64>,
+}
+
+fn name<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().ok().expect("names in the scenario are valid")
+}
+
+impl Scenario {
+    /// The premises of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let rules: Vec<Rule> = (0..2).map(|_| *random.pick(&Rule::ALL)).collect();
+        let faults = *random.pick(&[0, 0, 20, 60, 150]);
+        let mut scenario = Self::with(&rules, &mut random, faults);
+        let crashes = random.below(4);
+        scenario.crashes = (0..crashes).map(|_| 1 + random.below(120)).collect();
+        scenario.crashes.sort_unstable();
+        scenario
+    }
+
+    /// A scenario on venues of these rules.
+    #[must_use]
+    pub fn with(rules: &[Rule], random: &mut Random, faults_per_mille: u16) -> Self {
+        let exchanges: Vec<Config> = rules.iter().enumerate().map(|(index, rule)| exchange(index, *rule, random, faults_per_mille)).collect();
+        let timing = Timing { leg_deadline: Duration::from_secs(2), reconcile_every: Duration::from_secs(5), ..Timing::default() };
+        let account_limits = Limits { max_notional: Some(name("4000")), ..Limits::default() };
+        let accounts: BTreeMap<AccountId, AccountSetup> = exchanges
+            .iter()
+            .flat_map(|exchange| exchange.accounts.keys().map(|account| (account.clone(), AccountSetup { venue: exchange.id.clone(), limits: account_limits })))
+            .collect();
+        let shares: Vec<AccountShare> = accounts.keys().map(|account| AccountShare { account: account.clone(), allocation: Some(name("3000")) }).collect();
+        let deployment = |agent: &str| DeploymentSetup {
+            agent: name(agent),
+            accounts: shares.clone(),
+            limits: Limits { max_order_notional: Some(name("1500")), max_asset_notional: Some(name("2500")), max_notional: Some(name("5000")) },
+        };
+        let setup = Setup {
+            venues: BTreeMap::new(),
+            accounts,
+            agents: ["one", "two"].iter().map(|agent| (name(agent), AgentSetup::default())).collect(),
+            deployments: ["one", "two"].iter().map(|agent| (name(agent), deployment(agent))).collect(),
+            limits: Limits { max_notional: Some(name("8000")), ..Limits::default() },
+            rates: BTreeMap::from([(name("USDC"), Factor::ONE)]),
+            assets: AssetMap::default(),
+            timing,
+        };
+        let script = script(random);
+        Self { exchanges, setup, script, faults_per_mille, crashes: Vec::new() }
+    }
+}
+
+fn exchange(index: usize, rule: Rule, random: &mut Random, faults_per_mille: u16) -> Config {
+    let mut config = Config::hyperliquid_like();
+    let id: VenueId = name(&format!("venue{index}"));
+    config.instruments.retain(|spec| ["HYPE", "BTC"].contains(&spec.base.as_str()));
+    for spec in &mut config.instruments {
+        spec.venue = id.clone();
+    }
+    let fixed = random.chance(30);
+    config.prices = config
+        .instruments
+        .iter()
+        .map(|spec| {
+            let start = name(if spec.base.as_str() == "HYPE" { "38" } else { "40000" });
+            let walk = PriceSource::Walk { seed: random.next(), start, step: name("0.0005"), every: Duration::from_millis(500) };
+            (spec.symbol.clone(), if fixed { PriceSource::Fixed { price: start } } else { walk })
+        })
+        .collect();
+    config.orders.resend = rule.resend;
+    config.orders.absence = rule.absence;
+    config.orders.reduce_only = random.chance(50);
+    config.depth = random.chance(30).then(|| name("400"));
+    config.id = id;
+    let count = 1 + random.below(2);
+    config.accounts = (0..count).map(|account| (name(&format!("account{index}{account}")), BTreeMap::from([(name("USDC"), name("10000"))]))).collect();
+    config.latency.request = Duration::from_millis(random.below(30));
+    config.latency.answer = Duration::from_millis(random.below(30));
+    config.latency.jitter = Duration::from_millis(random.below(60));
+    config.faults = FaultConfig::all(random.next(), faults_per_mille);
+    config
+}
+
+fn script(random: &mut Random) -> Vec<(u64, Action)> {
+    let mut script = Vec::new();
+    let mut at = 0;
+    let mut ids: Vec<String> = Vec::new();
+    for index in 0..(3 + random.below(8)) {
+        at += random.below(1_500);
+        let roll = random.below(100);
+        let action = if roll < 68 || ids.is_empty() {
+            let id = format!("s{index}");
+            ids.push(id.clone());
+            Action::Execute(Box::new(signal(&id, random)))
+        } else if roll < 78 {
+            // The same signal again: as it was, so that nothing new may come of it.
+            let earlier = script.iter().filter_map(|(_, action)| if let Action::Execute(signal) = action { Some(signal.clone()) } else { None }).next();
+            Action::Execute(earlier.expect("a signal was sent before"))
+        } else if roll < 92 {
+            let target = if random.chance(50) { CloseTarget::All } else { CloseTarget::Signal(name(random.pick(ids.as_slice()).as_str())) };
+            Action::Close(CloseRequest { id: name(&format!("c{index}")), target })
+        } else if roll < 96 {
+            Action::Kill(kill_scope(random))
+        } else {
+            Action::Resume(KillScope::All)
+        };
+        script.push((at, action));
+    }
+    script
+}
+
+fn kill_scope(random: &mut Random) -> KillScope {
+    match random.below(3) {
+        0 => KillScope::All,
+        1 => KillScope::Agent(name("one")),
+        _ => KillScope::Asset(name("HYPE")),
+    }
+}
+
+fn signal(id: &str, random: &mut Random) -> Signal {
+    let agent = *random.pick(&["one", "two"]);
+    let asset = *random.pick(&["HYPE", "BTC", "HYPE"]);
+    let direction = if random.chance(75) { "long" } else { "short" };
+    let notional = 50 + random.below(1_600);
+    let order = match random.below(10) {
+        0 => r#"{"type":"limit","price":"37.9","time_in_force":"gtc"}"#,
+        1 => r#"{"type":"limit","price":"38.5","time_in_force":"ioc"}"#,
+        _ => r#"{"type":"market"}"#,
+    };
+    let order = if asset == "BTC" { r#"{"type":"market"}"# } else { order };
+    let routing = if random.chance(20) { "first" } else { "all" };
+    let leverage = *random.pick(&["1", "2", "5"]);
+    let valid_for = *random.pick(&["2s", "10s", "60s"]);
+    let text = format!(
+        r#"{{"id":"{id}","agent":"{agent}","asset":"{asset}","direction":"{direction}","sizing":{{"notional":"{notional}"}},"leverage":"{leverage}","order":{order},"routing":"{routing}","valid_for":"{valid_for}"}}"#
+    );
+    Signal::from_json(&text).expect("the scenario writes valid signals")
+}
