@@ -29,7 +29,8 @@ pub(crate) fn execution(execution: &Value) -> String {
             row
         })
         .collect();
-    let mut out = format!("{}: {}\n{}", shown(execution.get("signal_id")), shown(execution.get("status")), table(&rows, LEGS, "nothing to do"));
+    let mut out =
+        format!("{}: {}\n{}", shown(execution.get("signal_id")), shown(execution.get("status")), table(&rows, LEGS, "nothing to do"));
     for leg in &rows {
         let Some(reason) = leg.get("reason").and_then(Value::as_str) else { continue };
         let code = leg.get("code").and_then(Value::as_str).map(|code| format!(" ({})", clean(code))).unwrap_or_default();
