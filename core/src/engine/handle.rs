@@ -9,6 +9,7 @@ use super::env::Env;
 use super::feed::EventFeed;
 use super::report::{FillSummary, Health, OrderSummary};
 use super::shell;
+use crate::agent::{self, Agent, AgentHandle, AgentInput, AgentQueue};
 use crate::executor::{CommandError, Setup};
 use crate::journal::{Archive, Journal, KillScope, StoreError, Verdict};
 use crate::model::close::CloseRequest;
@@ -91,12 +92,28 @@ pub enum EngineError {
     Closed,
 }
 
+impl EngineError {
+    /// A stable code, in `snake_case`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Command(CommandError::Conflict { .. }) => "conflict",
+            Self::Command(CommandError::Invalid(_)) => "invalid",
+            Self::Command(CommandError::JournalUnwritable(_)) => "journal_unwritable",
+            Self::Command(CommandError::NotFound(_)) => "not_found",
+            Self::Store(_) => "journal_unreadable",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 pub(super) type Answer<T> = oneshot::Sender<Result<T, EngineError>>;
 
 pub(super) enum Command {
     Execute(Box<Signal>, Wait, Answer<Execution>),
     Close(CloseRequest, Wait, Answer<Execution>),
     Execution(SignalId, Answer<Option<Execution>>),
+    Cancel(SignalId, Answer<()>),
     Resolve(ClientOrderId, Verdict, String, Answer<()>),
     Kill(KillScope, String, Answer<()>),
     Resume(KillScope, String, Answer<()>),
@@ -106,12 +123,14 @@ pub(super) enum Command {
     Fills(Answer<Vec<FillSummary>>),
     Equity(Answer<Vec<EquityReport>>),
     Health(Answer<Health>),
+    Attach(AgentQueue),
     Shutdown(Answer<()>),
 }
 
 /// An open engine.
 #[derive(Clone)]
 pub struct Engine {
+    env: Arc<dyn Env>,
     commands: mpsc::Sender<Command>,
     archive: Arc<dyn Archive>,
     durable: watch::Receiver<u64>,
@@ -135,7 +154,7 @@ impl Engine {
         let (env, archive) = (Arc::clone(&parts.env), Arc::clone(&parts.archive));
         env.spawn_thread("omnivenue-engine", Box::new(move || shell::run(parts, inbox, head, opened)))?;
         ready.await.map_err(|_| OpenError::Setup("the engine's thread ended while it opened".into()))??;
-        Ok(Self { commands, archive, durable })
+        Ok(Self { env, commands, archive, durable })
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, EngineError> {
@@ -167,6 +186,14 @@ impl Engine {
     /// [`EngineError::Store`] when the journal cannot be read.
     pub async fn execution(&self, id: &SignalId) -> Result<Option<Execution>, EngineError> {
         self.ask(|answer| Command::Execution(id.clone(), answer)).await
+    }
+
+    /// Asks the venues to cancel what rests of a signal; returns once that is on its way. What traded stays, and the leg tells how it ended.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] when there never was such a signal, or it is over.
+    pub async fn cancel(&self, id: &SignalId) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Cancel(id.clone(), answer)).await
     }
 
     /// Settles an unknown order by a person's verdict, journaled with the reason. The venue's own word, should it come later, prevails.
@@ -239,6 +266,25 @@ impl Engine {
     /// [`EngineError::Closed`] when the engine is.
     pub async fn health(&self) -> Result<Health, EngineError> {
         self.ask(Command::Health).await
+    }
+
+    /// Puts an agent to work on a thread of its own.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is; [`CommandError::Invalid`] when the machine gives no thread.
+    pub async fn attach(&self, agent: Box<dyn Agent>) -> Result<AgentHandle, EngineError> {
+        let name = format!("omnivenue-agent-{}", agent.id());
+        let (queue, handle, body) = agent::start(agent, self.clone());
+        queue.tell(AgentInput::Started);
+        self.env.spawn_thread(&name, body).map_err(|e| CommandError::Invalid(format!("no thread for the agent: {e}")))?;
+        self.commands.send(Command::Attach(queue)).await.map_err(|_| EngineError::Closed)?;
+        Ok(handle)
+    }
+
+    /// Hands over a signal from an agent's thread; what becomes of it comes back as inputs. `false` when the engine is closed.
+    pub(crate) fn submit(&self, signal: Signal) -> bool {
+        let (answer, _) = oneshot::channel();
+        self.commands.blocking_send(Command::Execute(Box::new(signal), Wait::Journaled, answer)).is_ok()
     }
 
     /// The durable entries after `since`, and those that follow. Pulled from the journal: a slow reader misses nothing and delays nobody.

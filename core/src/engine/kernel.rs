@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::executor::{Archived, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token, step};
 use crate::journal::{Archive, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, LegRef, StoreError};
-use crate::model::close::CloseRequest;
-use crate::model::ids::{AccountId, ClientOrderId, SignalId};
+use crate::model::close::{CloseRequest, CloseTarget};
+use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueSymbol};
 use crate::model::order::OrderRequest;
 use crate::model::signal::{Signal, hex};
 use crate::model::time::Timestamp;
@@ -49,6 +49,15 @@ pub enum Task {
         order: Journaled<Prepared>,
         /// What the probe may do.
         permission: ProbePermission,
+    },
+    /// Await [`Account::cancel`]; answer with [`Input::Canceled`].
+    Cancel {
+        /// The account.
+        account: AccountId,
+        /// The instrument.
+        symbol: VenueSymbol,
+        /// The order.
+        order: ClientOrderId,
     },
     /// Await [`Account::snapshot`]; answer through [`Kernel::snapshot`].
     Snapshot {
@@ -156,6 +165,8 @@ pub struct Kernel {
     entries: Vec<Entry>,
     orders: Vec<ClientOrderId>,
     urgent: bool,
+    /// The journal cannot be written: nothing is gathered for it any more.
+    journal_failed: bool,
     /// Metadata of a signal under way, until its entry takes it.
     metadata: Option<String>,
 }
@@ -175,7 +186,7 @@ impl Kernel {
         let (book, seq) = replay(&*archive)?;
         let accounts = accounts.into_iter().map(|account| (account.id().clone(), account)).collect();
         let state = State::new(book);
-        Ok(Self { setup, state, accounts, archive, seq, durable: seq, entries: Vec::new(), orders: Vec::new(), urgent: false, metadata: None })
+        Ok(Self { setup, state, accounts, archive, seq, durable: seq, entries: Vec::new(), orders: Vec::new(), urgent: false, journal_failed: false, metadata: None })
     }
 
     /// The state.
@@ -223,8 +234,24 @@ impl Kernel {
         tasks
     }
 
+    /// Takes a wish to cancel what rests of a signal.
+    pub fn cancel(&mut self, now: Now, id: &SignalId, token: Token) -> Vec<Task> {
+        let missing = |words: String| vec![Task::Answer { token, result: Err(CommandError::NotFound(words)), seq: 0 }];
+        match self.execution_of(id) {
+            Ok(Some(execution)) => self.input(now, Input::Cancel { execution, token }),
+            Ok(None) => missing(format!("there never was a signal {id}")),
+            Err(error) => vec![self.refuse(token, &error)],
+        }
+    }
+
     /// Takes a request to close.
     pub fn close(&mut self, now: Now, request: CloseRequest, token: Token) -> Vec<Task> {
+        if let CloseTarget::Signal(signal) = &request.target
+            && let Ok(None) = self.execution_of(signal)
+        {
+            let error = CommandError::NotFound(format!("there never was a signal {signal}"));
+            return vec![Task::Answer { token, result: Err(error), seq: 0 }];
+        }
         match self.archived(&request.id) {
             Ok(archived) => self.input(now, Input::Close { request, archived, token }),
             Err(error) => vec![self.refuse(token, &error)],
@@ -268,18 +295,30 @@ impl Kernel {
         let mut tasks = Vec::new();
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
+            self.journal_failed |= matches!(input, Input::JournalFailed { .. });
             let output = step(&self.setup, &mut self.state, now, input);
             if let Some(fault) = &output.fault {
                 tracing::error!(%fault, "the state machine met what it must not meet; no entry is taken any more");
             }
             for decided in output.events {
-                self.record(now.wall, decided.event, decided.execution);
+                if !self.journal_failed {
+                    self.record(now.wall, decided.event, decided.execution);
+                } else if let Event::Prepared(intent) = decided.event {
+                    // Its name was reserved by an entry that is durable: it rests on that one.
+                    inputs.push_back(Input::Durable { order: intent.client_order_id().clone() });
+                }
             }
             for effect in output.effects {
                 self.dispatch(effect, &mut inputs, &mut tasks);
             }
         }
         tasks
+    }
+
+    /// Whether answers need not wait for the journal any more: it will not be written again.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.journal_failed
     }
 
     /// The entries to make durable next. `urgent` ones carry what only we know; others may wait for company.
@@ -402,6 +441,7 @@ impl Kernel {
                     tasks.push(Task::Probe { account, order, permission });
                 }
             }
+            Effect::Cancel { account, symbol, order } => tasks.push(Task::Cancel { account, symbol, order }),
             Effect::Snapshot { account, since } => tasks.push(Task::Snapshot { account, since }),
             Effect::Wake { after, timer } => tasks.push(Task::Wake { after, timer }),
             Effect::Accepted { token, execution } => tasks.push(Task::Answer { token, result: Ok(Some(execution)), seq }),

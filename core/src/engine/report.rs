@@ -450,10 +450,10 @@ impl Books {
         fills(&self.book)
     }
 
-    /// Money by account and deployment.
+    /// Money by account and deployment; with the configuration, each deployment's allocation too.
     #[must_use]
-    pub fn equity(&self) -> Vec<EquityReport> {
-        equity(&self.book, &Marks::new(), None)
+    pub fn equity(&self, setup: Option<&Setup>) -> Vec<EquityReport> {
+        equity(&self.book, &Marks::new(), setup)
     }
 
     /// The execution of a signal or a request to close.

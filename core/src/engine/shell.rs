@@ -12,10 +12,11 @@ use super::env::Env;
 use super::handle::{Answer, Command, EngineError, OpenError, Parts, Wait};
 use super::kernel::{Kernel, Task};
 use super::report;
+use crate::agent::{AgentInput, AgentQueue};
 use crate::executor::{CommandError, Input, Timer, Token, VenueSetup};
 use crate::journal::{ExecutionNumber, Failure};
 use crate::model::ids::{AccountId, VenueId};
-use crate::model::order::OrderReport;
+use crate::model::order::{OrderReport, Purpose};
 use crate::venue::{Account, AccountSnapshot, Effect as Happened, ErrorKind, Operation, Quote, Sink, Venue, VenueError};
 
 /// How long entries that a venue could tell us again wait for company before they are flushed.
@@ -74,6 +75,7 @@ struct Shell {
     opened: Option<oneshot::Sender<Result<(), OpenError>>>,
     open_until: u64,
     last_snapshot: u64,
+    agents: Vec<AgentQueue>,
 }
 
 fn micros(length: Duration) -> u64 {
@@ -146,6 +148,7 @@ async fn open(
         opened: None,
         open_until,
         last_snapshot,
+        agents: Vec::new(),
     };
     for (venue, quote) in quotes {
         shell.take(Input::Quote { venue, quote });
@@ -218,6 +221,9 @@ impl Shell {
 
     fn arrived(&mut self, message: Message) {
         let now = self.env.now();
+        if let Message::Input(Input::Quote { venue, quote }) = &message {
+            self.agents.retain(|agent| agent.tell(AgentInput::Quote { venue: venue.clone(), quote: quote.clone() }));
+        }
         let tasks = match message {
             Message::Input(input) => self.kernel.input(now, input),
             Message::Report(account, report) => self.kernel.report(now, account, report),
@@ -240,6 +246,10 @@ impl Shell {
             Command::Close(request, wait, answer) => {
                 self.callers.insert(token, Waiter::Execution(wait, answer));
                 self.kernel.close(now, request, token)
+            }
+            Command::Cancel(id, answer) => {
+                self.callers.insert(token, Waiter::Act(answer));
+                self.kernel.cancel(now, &id, token)
             }
             Command::Resolve(order, verdict, reason, answer) => {
                 self.callers.insert(token, Waiter::Act(answer));
@@ -272,6 +282,7 @@ impl Shell {
                 let seqs = (self.kernel.seq(), self.kernel.durable());
                 return drop(answer.send(Ok(report::health(self.kernel.setup(), state, now.monotonic, seqs))));
             }
+            Command::Attach(queue) => return self.agents.push(queue),
             Command::Shutdown(_) => return,
         };
         self.carry_out(tasks);
@@ -306,6 +317,13 @@ impl Shell {
                         Message::Input(Input::Probed { order: id, result: result.map_err(|e| Failure::from(&e)) })
                     }, move |failure| Message::Input(Input::Probed { order: lost, result: Err(failure) }));
                 }
+                Task::Cancel { account, symbol, order } => {
+                    let lost = order.clone();
+                    self.call(account, Operation::Cancel, move |account| async move {
+                        let result = account.cancel(&symbol, &order).await;
+                        Message::Input(Input::Canceled { order, result: result.map_err(|e| Failure::from(&e)) })
+                    }, move |failure| Message::Input(Input::Canceled { order: lost, result: Err(failure) }));
+                }
                 Task::Snapshot { account, since } => {
                     let (id, lost) = (account.clone(), account.clone());
                     self.call(account, Operation::Snapshot, move |account| async move {
@@ -319,7 +337,10 @@ impl Shell {
                     self.timers.insert((at, self.timer_count), timer);
                 }
                 Task::Answer { token, result, seq } => self.answer(token, result, seq),
-                Task::Changed { execution } => self.changed(execution),
+                Task::Changed { execution } => {
+                    self.tell_agent(execution);
+                    self.changed(execution);
+                }
                 Task::Recovered { account } => drop(self.recovering.remove(&account)),
             }
         }
@@ -352,6 +373,11 @@ impl Shell {
             (None, _) => {}
             (Some(Waiter::Execution(_, answer)), Err(error)) => drop(answer.send(Err(error.into()))),
             (Some(Waiter::Act(answer)), Err(error)) => drop(answer.send(Err(error.into()))),
+            (Some(Waiter::Act(answer)), Ok(_)) if self.kernel.has_failed() => {
+                // It holds in this process, and cannot be promised beyond it.
+                let reason = self.kernel.state().failed().unwrap_or_default().to_owned();
+                let _ = answer.send(Err(CommandError::JournalUnwritable(reason).into()));
+            }
             (Some(Waiter::Act(answer)), Ok(_)) => self.acts.push((seq, answer)),
             (Some(Waiter::Execution(wait, answer)), Ok(Some(execution))) => {
                 let patience = match wait {
@@ -368,6 +394,19 @@ impl Shell {
         }
     }
 
+    /// Tells an agent what became of its signal.
+    fn tell_agent(&mut self, number: ExecutionNumber) {
+        if self.agents.is_empty() {
+            return;
+        }
+        let Some(record) = self.kernel.state().book().execution(number) else { return };
+        let crate::journal::Command::Signal(signal) = &record.admission.command else { return };
+        let (agents, state) = (&mut self.agents, self.kernel.state());
+        agents.retain(|agent| {
+            agent.agent != signal.agent || agent.tell(AgentInput::Execution(Box::new(report::execution(record, |order| state.asked_at(order)))))
+        });
+    }
+
     /// Answers whoever waits for an execution and has waited enough.
     fn changed(&mut self, number: ExecutionNumber) {
         let Some(waiting) = self.waiting.remove(&number) else { return };
@@ -380,7 +419,7 @@ impl Shell {
             }
         };
         let now = self.env.now().monotonic;
-        let durable = self.kernel.durable();
+        let durable = if self.kernel.has_failed() { u64::MAX } else { self.kernel.durable() };
         let mut still = Vec::new();
         for one in waiting {
             let enough = match one.wait {
@@ -450,13 +489,17 @@ impl Shell {
             let result = if seq <= durable { Ok(()) } else { Err(CommandError::JournalUnwritable(reason.clone()).into()) };
             let _ = answer.send(result);
         }
-        for (_, waiting) in std::mem::take(&mut self.waiting) {
+        let (closes, entries): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(number, _)| {
+                self.kernel.state().book().execution(*number).is_some_and(|record| record.purpose() == Purpose::Close)
+            });
+        self.waiting = closes;
+        for (_, waiting) in entries {
             for one in waiting {
                 let _ = one.answer.send(Err(CommandError::JournalUnwritable(reason.clone()).into()));
             }
         }
-        self.deadlines.clear();
-        // Entries that follow have nowhere to go.
+        // What was gathered has nowhere to go.
         drop(self.kernel.take_batch());
     }
 

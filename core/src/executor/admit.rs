@@ -5,7 +5,7 @@ use super::step::{Archived, CommandError, Decided, Effect, Step, Token};
 use crate::gates::{self, Candidate, View};
 use crate::journal::{Admission, Command, Event, ExecutionNumber, LegPlan, LegRef, OrderPlan, Reserve, Terms};
 use crate::ledger::PositionKey;
-use crate::model::execution::{Outcome, Reason, Timings};
+use crate::model::execution::{LegState, Outcome, Reason, Timings};
 use crate::model::ids::{Asset, DeploymentId, SignalId};
 use crate::model::instrument::{Instrument, Market, Side};
 use crate::model::number::{Factor, Leverage, Notional, Price, Quantity, exact};
@@ -178,13 +178,7 @@ impl Step<'_> {
         let quantity = size(signal.sizing, instrument, reserve_price, per_name, self.setup.assets.resolve(&instrument.base).1).map_err(refused)?;
         instrument.check_order(quantity, worst_price, false).map_err(|reason| refused(Reason::new("venue_filter", reason)))?;
 
-        let terms = Terms {
-            asset,
-            base: instrument.base.clone(),
-            settle: instrument.settle.clone(),
-            market: instrument.market,
-            money_scale: instrument.money_scale(),
-        };
+        let terms = Terms::of(instrument, asset);
         let mut reserve = gates::reserve(instrument, quantity, reserve_price, leverage).map_err(refused)?;
         if instrument.market == Market::Spot && !side.is_buy() {
             // Selling what is held takes no capital.
@@ -233,7 +227,9 @@ impl Step<'_> {
         let Some(record) = self.book.execution(at.execution) else { return };
         let Some(leg) = record.legs.get(at.leg) else { return };
         let Command::Signal(signal) = record.admission.command.clone() else { return };
-        let nothing = leg.state.is_done() && leg.filled().is_ok_and(|filled| filled.quantity.is_zero());
+        // A leg that was canceled was meant to come to nothing.
+        let given_up = matches!(leg.state, LegState::Done { outcome: Outcome::Canceled, .. });
+        let nothing = leg.state.is_done() && !given_up && leg.filled().is_ok_and(|filled| filled.quantity.is_zero());
         let alive = record.legs.iter().any(|other| other.plan.deployment == leg.plan.deployment && (other.is_live() || other.filled().is_ok_and(|f| !f.quantity.is_zero())));
         if signal.routing != Routing::First || !nothing || alive {
             return;

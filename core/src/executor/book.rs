@@ -137,6 +137,8 @@ impl ExecutionRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Book {
     namespace: String,
+    /// How often an engine has opened this journal: each start reserves a block of emergency names.
+    starts: u64,
     executions: BTreeMap<ExecutionNumber, ExecutionRecord>,
     last_execution: ExecutionNumber,
     signals: BTreeMap<SignalId, ExecutionNumber>,
@@ -168,6 +170,12 @@ impl Book {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// How often an engine has opened this journal.
+    #[must_use]
+    pub const fn starts(&self) -> u64 {
+        self.starts
     }
 
     /// The books.
@@ -291,7 +299,10 @@ impl Book {
     /// [`FoldError`] when the event contradicts what came before it; the book is then unusable.
     pub fn apply(&mut self, event: &Event) -> Result<(), FoldError> {
         match event {
-            Event::Started { namespace, .. } => self.namespace.clone_from(namespace),
+            Event::Started { namespace, .. } => {
+                self.namespace.clone_from(namespace);
+                self.starts += 1;
+            }
             Event::Admitted(admission) => {
                 let mut header = admission.clone();
                 let legs = std::mem::take(&mut header.legs);

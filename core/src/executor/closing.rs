@@ -1,7 +1,7 @@
 //! Closing: one leg per position, one order at a time per account and instrument, never more than the venue holds.
 
 use super::book::closing_side;
-use super::step::{Archived, Effect, Step, Token};
+use super::step::{Archived, CommandError, Effect, Step, Token};
 use crate::journal::{Admission, Command, Event, LegPlan, LegRef, OrderPlan, Reserve};
 use crate::ledger::{Position, PositionKey};
 use crate::model::close::{CloseRequest, CloseTarget};
@@ -15,6 +15,8 @@ impl Step<'_> {
     pub(super) fn close(&mut self, request: CloseRequest, archived: Option<Archived>, token: Token) {
         let body_hash = request.body_hash();
         match self.known(&request.id, &body_hash, archived) {
+            // What reduces risk is taken even while it cannot be written down.
+            Err(CommandError::JournalUnwritable(_)) => {}
             Err(error) => return self.effect(Effect::Rejected { token, error }),
             Ok(Some(execution)) => return self.effect(Effect::Accepted { token, execution }),
             Ok(None) => {}

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::ledger::PositionKey;
 use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, VenueSymbol};
 use crate::model::order::Purpose;
 
@@ -9,6 +10,16 @@ use crate::model::order::Purpose;
 pub const NAMESPACE_LENGTH: usize = 6;
 
 const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+
+/// Emergency names that each start reserves for each position.
+pub(super) const EMERGENCIES: u32 = 16;
+
+/// The name of an order that reduces a position while the journal cannot be written. Every start reserves a block of them by being written
+/// down itself, so that a later process knows which names may have been used, and for which position.
+pub(super) fn emergency_order_id(namespace: &str, block: u64, position: &PositionKey, count: u32) -> ClientOrderId {
+    let parts = ["emergency", &block.to_string(), position.deployment.as_str(), position.account.as_str(), position.symbol.as_str(), &count.to_string()];
+    name(namespace, &parts)
+}
 
 /// The name of an order: namespace tag, then a hash of (key, purpose, instrument, attempt); 32 lower-case alphanumerics.
 pub(super) fn client_order_id(
@@ -18,13 +29,17 @@ pub(super) fn client_order_id(
     symbol: &VenueSymbol,
     attempt: u32,
 ) -> ClientOrderId {
-    let mut hasher = Sha256::new();
     let purpose = match purpose {
         Purpose::Entry => "entry",
         Purpose::Close => "close",
     };
+    name(namespace, &[signal.as_str(), deployment.as_str(), account.as_str(), purpose, symbol.as_str(), &attempt.to_string()])
+}
+
+fn name(namespace: &str, parts: &[&str]) -> ClientOrderId {
+    let mut hasher = Sha256::new();
     // A zero byte cannot occur in a name, so that no two keys run together.
-    for part in [signal.as_str(), deployment.as_str(), account.as_str(), purpose, symbol.as_str(), &attempt.to_string()] {
+    for part in parts {
         hasher.update(part.as_bytes());
         hasher.update([0]);
     }

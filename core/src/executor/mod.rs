@@ -3,6 +3,7 @@
 mod admit;
 mod book;
 mod closing;
+mod emergency;
 mod ids;
 mod orders;
 mod recovery;

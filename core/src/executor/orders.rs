@@ -2,7 +2,7 @@
 
 use super::book::ExecutionRecord;
 use super::ids::client_order_id;
-use super::step::{Effect, Step, Timer};
+use super::step::{CommandError, Effect, Step, Timer, Token};
 use crate::gates;
 use crate::journal::{Event, ExecutionNumber, Failure, Intent, LegRef};
 use crate::model::execution::{Outcome, Reason, Timings};
@@ -95,7 +95,12 @@ impl Step<'_> {
                 gates::clear_close(self.setup, self.book, leg, worst)
             }
         };
+        let failed = self.live.journal_failed.clone().filter(|_| purpose == Purpose::Entry);
         let cleared = match cleared {
+            Ok(_) if failed.is_some() => {
+                let reason = format!("the journal cannot be written ({})", failed.unwrap_or_default());
+                return self.end_leg(at, Outcome::Refused, Reason::new("journal_unwritable", reason));
+            }
             Ok(cleared) => cleared,
             Err(reason) => {
                 let outcome = if reason.code == "nothing_to_close" { Outcome::Skipped } else { Outcome::Refused };
@@ -104,8 +109,16 @@ impl Step<'_> {
         };
         let key = (record.admission.command.id(), &leg.plan.deployment, &leg.plan.account);
         let attempt = u32::try_from(leg.orders.len()).unwrap_or(u32::MAX);
-        let id = client_order_id(self.book.namespace(), key, purpose, &cleared.get().symbol, attempt);
-        let ticket = Ticket { client_order_id: id, nonce: self.next_nonce(&leg.plan.account), now: self.now.wall };
+        let nonce = self.next_nonce(&leg.plan.account);
+        let id = if self.live.journal_failed.is_none() {
+            client_order_id(self.book.namespace(), key, purpose, &cleared.get().symbol, attempt)
+        } else {
+            let Some(reserved) = self.emergency_name(&cleared, at) else {
+                return self.end_leg(at, Outcome::Refused, Reason::new("journal_unwritable", "the names reserved for emergencies are used up"));
+            };
+            reserved
+        };
+        let ticket = Ticket { client_order_id: id, nonce, now: self.now.wall };
         self.effect(Effect::Prepare { leg: at, cleared, ticket });
     }
 
@@ -222,7 +235,7 @@ impl Step<'_> {
     pub(super) fn streamed(&mut self, account: &AccountId, report: OrderReport) {
         if self.book.leg_of(&report.client_order_id).is_some() {
             self.report(report);
-        } else if self.is_tagged(&report.client_order_id) {
+        } else if self.is_tagged(&report.client_order_id) && !self.adopt_emergency(account, &report) {
             self.halt_rolled_back(account, &report.client_order_id);
         }
     }
@@ -284,7 +297,40 @@ impl Step<'_> {
         let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else { return false };
         let attempts = u32::try_from(leg.orders.len()).unwrap_or(u32::MAX);
         let held = record.purpose() == Purpose::Entry && gates::may_leave(self.book, leg).is_err();
-        attempts < self.setup.timing.max_attempts && !self.is_over(record.admission.valid_until) && !held && self.live.journal_failed.is_none()
+        attempts < self.setup.timing.max_attempts
+            && !self.is_over(record.admission.valid_until)
+            && !held
+            && (self.live.journal_failed.is_none() || record.purpose() == Purpose::Close)
+    }
+
+    /// Cancels what rests of an execution, and ends what was never sent. What traded stays.
+    pub(super) fn cancel(&mut self, number: ExecutionNumber, token: Token) {
+        let Some(record) = self.book.execution(number) else {
+            return self.effect(Effect::Rejected { token, error: CommandError::NotFound("it is over; there is nothing to cancel".into()) });
+        };
+        let mut cancels = Vec::new();
+        for leg in &record.legs {
+            let Some(symbol) = &leg.plan.symbol else { continue };
+            for order in leg.orders.iter().filter(|order| matches!(order.state, OrderState::Open { .. })) {
+                let id = order.intent.client_order_id().clone();
+                cancels.push(Effect::Cancel { account: leg.plan.account.clone(), symbol: symbol.clone(), order: id });
+            }
+        }
+        cancels.into_iter().for_each(|cancel| self.effect(cancel));
+        let planned: Vec<LegRef> = self.book.planned_of(number).collect();
+        for at in planned {
+            self.live.asked_ready.remove(&at);
+            self.end_leg(at, Outcome::Canceled, Reason::new("canceled", "canceled before anything was sent"));
+        }
+        self.effect(Effect::Done { token });
+    }
+
+    /// The answer to a cancel is a report like any other; a cancel that failed is one the venue's next report tells of.
+    pub(super) fn canceled(&mut self, id: &ClientOrderId, result: Result<OrderReport, Failure>) {
+        match result {
+            Ok(report) => self.report(report),
+            Err(_) => self.probe(id),
+        }
     }
 
     pub(super) fn is_over(&self, valid_until: Option<Timestamp>) -> bool {

@@ -110,7 +110,9 @@ impl Step<'_> {
         for fill in &snapshot.fills {
             let Some(id) = &fill.client_order_id else { continue };
             let Some(order) = self.book.order(id) else {
-                if self.is_tagged(id) {
+                // With the order itself in the snapshot, the order says what it is.
+                let named = snapshot.orders.iter().any(|report| report.client_order_id == *id);
+                if self.is_tagged(id) && !named {
                     self.halt_rolled_back(account, id);
                 }
                 continue;

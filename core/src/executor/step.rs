@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::book::{Book, ExecutionRecord, FoldError};
 use super::setup::Setup;
 use crate::gates::{Cleared, Marks};
+use crate::ledger::PositionKey;
 use crate::journal::{Event, ExecutionNumber, Failure, KillScope, LegRef, Verdict};
 use crate::model::close::CloseRequest;
 use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueId, VenueSymbol};
@@ -165,6 +166,20 @@ pub enum Input {
         /// Whom to answer.
         token: Token,
     },
+    /// A caller wants what rests of an execution canceled.
+    Cancel {
+        /// The execution.
+        execution: ExecutionNumber,
+        /// Whom to answer.
+        token: Token,
+    },
+    /// A venue answered to a cancel, or failed to.
+    Canceled {
+        /// The order.
+        order: ClientOrderId,
+        /// How it stands.
+        result: Result<OrderReport, Failure>,
+    },
     /// A person settles an unknown order.
     Resolve {
         /// The order.
@@ -224,6 +239,15 @@ pub enum Effect {
         order: ClientOrderId,
         /// What the probe may do.
         permission: ProbePermission,
+    },
+    /// Cancel what rests of an order; answer with [`Input::Canceled`].
+    Cancel {
+        /// The account.
+        account: AccountId,
+        /// The instrument.
+        symbol: VenueSymbol,
+        /// The order.
+        order: ClientOrderId,
     },
     /// Fetch the venue's truth about an account; answer with [`Input::Snapshot`].
     Snapshot {
@@ -349,6 +373,8 @@ pub(super) struct Live {
     /// When an order was handed to its account, since its command came in.
     pub(super) sent_at: BTreeMap<ClientOrderId, Option<u64>>,
     pub(super) journal_failed: Option<String>,
+    /// Emergency names used by this process.
+    pub(super) emergencies: BTreeMap<PositionKey, u32>,
 }
 
 /// How far the resolver is with an order.
@@ -464,8 +490,7 @@ impl Step<'_> {
             }
             Input::Quote { venue, quote } => {
                 let key = (venue, quote.symbol.clone());
-                // Never below what it would cost to buy it: limits err on the side of caution.
-                self.live.marks.insert(key.clone(), quote.ask.max(quote.bid));
+                self.live.marks.insert(key.clone(), quote.middle());
                 self.live.quotes.insert(key, quote);
             }
             Input::Timer(timer) => self.wake(timer),
@@ -474,13 +499,15 @@ impl Step<'_> {
                 self.effect(Effect::Done { token });
             }
             Input::Resume { scope, reason, token } => self.resume(scope, reason, token),
+            Input::Cancel { execution, token } => self.cancel(execution, token),
+            Input::Canceled { order, result } => self.canceled(&order, result),
             Input::Resolve { order, verdict, reason, token } => self.resolve(&order, verdict, reason, token),
             Input::Refresh { account } => self.fetch(&account),
             Input::Reconcile => {
                 let accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
                 accounts.iter().for_each(|account| self.fetch(account));
             }
-            Input::JournalFailed { reason } => self.live.journal_failed = Some(reason),
+            Input::JournalFailed { reason } => self.journal_failed(reason),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::executor::ExecutionRecord;
 use crate::model::close::CloseRequest;
 use crate::model::execution::{Outcome, Reason, Timings};
 use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
-use crate::model::instrument::{Market, Side};
+use crate::model::instrument::{Instrument, Market, Side};
 use crate::model::number::{Amount, Factor, Leverage, Notional, Price, Quantity, SignedQuantity};
 use crate::model::order::OrderReport;
 use crate::model::signal::{OrderType, Signal};
@@ -62,6 +62,20 @@ pub struct Terms {
     pub market: Market,
     /// Decimals that costs are kept to.
     pub money_scale: u32,
+}
+
+impl Terms {
+    /// What the ledger must know of this instrument, which trades `asset` in our words.
+    #[must_use]
+    pub fn of(instrument: &Instrument, asset: Asset) -> Self {
+        Self {
+            asset,
+            base: instrument.base.clone(),
+            settle: instrument.settle.clone(),
+            market: instrument.market,
+            money_scale: instrument.money_scale(),
+        }
+    }
 }
 
 /// What a leg holds back until it has traded or ended.

@@ -34,9 +34,15 @@ impl MemoryStore {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on every write fails, as on a full disk.
-    pub fn fail(&self) {
-        self.inner().failing = true;
+    /// From now on every write fails, as on a full disk; or no longer does, as after a restart with room on it.
+    pub fn set_failing(&self, failing: bool) {
+        self.inner().failing = failing;
+    }
+
+    /// Whether every write fails at present.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.inner().failing
     }
 
     /// Everything written, in order.

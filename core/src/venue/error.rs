@@ -97,6 +97,14 @@ pub struct VenueError {
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
+impl Operation {
+    /// Whether it changes anything at the venue.
+    #[must_use]
+    pub const fn is_write(self) -> bool {
+        matches!(self, Self::Place | Self::Cancel)
+    }
+}
+
 impl VenueError {
     /// An error without a code, a time or a cause.
     #[must_use]
@@ -134,7 +142,9 @@ impl fmt::Display for VenueError {
         match self.effect {
             Effect::NotSent => f.write_str("; it was not sent"),
             Effect::Refused => Ok(()),
-            Effect::Unknown => f.write_str("; it may have taken effect"),
+            // A question has no effect to be unsure of.
+            Effect::Unknown if self.operation.is_write() => f.write_str("; it may have taken effect"),
+            Effect::Unknown => Ok(()),
         }
     }
 }

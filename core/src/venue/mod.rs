@@ -11,6 +11,7 @@ mod prepared;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rust_decimal::Decimal;
 use tokio::sync::mpsc;
 
 pub use self::capabilities::{Absence, Capabilities, NonceRule, OrderCapabilities, PositionModel, Resend};
@@ -21,7 +22,7 @@ use crate::gates::Cleared;
 use crate::journal::Journaled;
 use crate::model::ids::{AccountId, ClientOrderId, VenueId, VenueSymbol};
 use crate::model::instrument::Instrument;
-use crate::model::number::Price;
+use crate::model::number::{Price, exact};
 use crate::model::order::{Balance, FillReport, NetPosition, OrderReport, OrderRequest};
 use crate::model::time::Timestamp;
 
@@ -36,6 +37,16 @@ pub struct Quote {
     pub ask: Price,
     /// By the venue's clock.
     pub at: Timestamp,
+}
+
+impl Quote {
+    /// The middle of bid and ask: where positions are valued.
+    #[must_use]
+    pub fn middle(&self) -> Price {
+        let both = exact::add(self.bid.decimal(), self.ask.decimal());
+        let half = both.and_then(|both| both.checked_div(Decimal::TWO));
+        half.and_then(|half| Price::new(half).ok()).unwrap_or(self.ask)
+    }
 }
 
 /// Where a stream delivers. Bounded: `send` waits for room, `try_send` drops and counts.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Limits, Setup, Timing};
 use omnivenue_core::journal::KillScope;
 use omnivenue_core::model::close::{CloseRequest, CloseTarget};
-use omnivenue_core::model::ids::{AccountId, VenueId};
+use omnivenue_core::model::ids::{AccountId, SignalId, VenueId};
 use omnivenue_core::model::instrument::AssetMap;
 use omnivenue_core::model::number::Factor;
 use omnivenue_core::model::signal::Signal;
 use omnivenue_core::venue::{Absence, Resend};
-use omnivenue_paper::{Config, FaultConfig, PriceSource};
+use omnivenue_paper::{Config, FaultConfig, FaultKind, PriceSource, RequestKind};
 
 use crate::Random;
 
@@ -45,10 +45,16 @@ pub enum Action {
     Execute(Box<Signal>),
     /// Closes positions.
     Close(CloseRequest),
+    /// Cancels what rests of a signal.
+    Cancel(SignalId),
     /// Throws the kill switch.
     Kill(KillScope),
     /// Lifts it.
     Resume(KillScope),
+    /// From now on the journal cannot be written, until the process dies and there is room again.
+    FillDisk,
+    /// The process dies.
+    Die,
 }
 
 /// One history's premises.
@@ -62,6 +68,8 @@ pub struct Scenario {
     pub script: Vec<(u64, Action)>,
     /// Faults, per mille, of each kind.
     pub faults_per_mille: u16,
+    /// Faults of the first requests of a kind, on every exchange.
+    pub faults: Vec<(RequestKind, FaultKind, usize)>,
     /// At which opportunities the process dies, counted over the whole history; empty is never.
     pub crashes: Vec<u64>,
 }
@@ -78,9 +86,46 @@ impl Scenario {
         let rules: Vec<Rule> = (0..2).map(|_| *random.pick(&Rule::ALL)).collect();
         let faults = *random.pick(&[0, 0, 20, 60, 150]);
         let mut scenario = Self::with(&rules, &mut random, faults);
+        if random.chance(12) {
+            scenario.fill_the_disk(&mut random);
+        }
         let crashes = random.below(4);
         scenario.crashes = (0..crashes).map(|_| 1 + random.below(120)).collect();
         scenario.crashes.sort_unstable();
+        scenario
+    }
+
+    /// The disk fills up while positions are open; a person closes everything; the process dies, and there is room again.
+    fn fill_the_disk(&mut self, random: &mut Random) {
+        let mut at = self.script.last().map_or(0, |(at, _)| *at) / 2 + random.below(2_000);
+        self.script.push((at, Action::FillDisk));
+        at += 500 + random.below(1_000);
+        self.script.push((at, Action::Close(CloseRequest { id: name("in-an-emergency"), target: CloseTarget::All })));
+        at += 2_000 + random.below(8_000);
+        self.script.push((at, Action::Die));
+        self.script.sort_by_key(|(at, _)| *at);
+    }
+
+    /// The same small story on two venues of one rule, with one fault: two signals, a repetition, a close.
+    #[must_use]
+    pub fn small(rule: Rule, fault: Option<(RequestKind, FaultKind, usize)>) -> Self {
+        let mut scenario = Self::with(&[rule, rule], &mut Random::new(7), 0);
+        for exchange in &mut scenario.exchanges {
+            exchange.latency = Default::default();
+            exchange.latency.request = Duration::from_millis(10);
+            exchange.depth = None;
+        }
+        let signal = |id: &str, agent: &str| {
+            let text = format!(r#"{{"id":"{id}","agent":"{agent}","asset":"HYPE","direction":"long","sizing":{{"notional":"100"}}}}"#);
+            Action::Execute(Box::new(Signal::from_json(&text).expect("the scenario writes valid signals")))
+        };
+        scenario.script = vec![
+            (0, signal("s0", "one")),
+            (100, signal("s0", "one")),
+            (200, signal("s1", "two")),
+            (3_000, Action::Close(CloseRequest { id: name("c0"), target: CloseTarget::Signal(name("s0")) })),
+        ];
+        scenario.faults = fault.into_iter().collect();
         scenario
     }
 
@@ -111,7 +156,7 @@ impl Scenario {
             timing,
         };
         let script = script(random);
-        Self { exchanges, setup, script, faults_per_mille, crashes: Vec::new() }
+        Self { exchanges, setup, script, faults_per_mille, faults: Vec::new(), crashes: Vec::new() }
     }
 }
 
@@ -161,6 +206,8 @@ fn script(random: &mut Random) -> Vec<(u64, Action)> {
             // The same signal again: as it was, so that nothing new may come of it.
             let earlier = script.iter().filter_map(|(_, action)| if let Action::Execute(signal) = action { Some(signal.clone()) } else { None }).next();
             Action::Execute(earlier.expect("a signal was sent before"))
+        } else if roll < 82 {
+            Action::Cancel(name(random.pick(ids.as_slice()).as_str()))
         } else if roll < 92 {
             let target = if random.chance(50) { CloseTarget::All } else { CloseTarget::Signal(name(random.pick(ids.as_slice()).as_str())) };
             Action::Close(CloseRequest { id: name(&format!("c{index}")), target })

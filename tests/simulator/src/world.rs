@@ -1,6 +1,6 @@
 //! One history: the kernel, its journal, its venues and the script, turned in virtual time until nothing more happens.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use omnivenue_core::engine::{Batch, Kernel, Task};
 use omnivenue_core::executor::{Input, Now, Setup, Timer, VenueSetup};
-use omnivenue_core::journal::{Failure, Journal, MemoryStore, Verdict};
+use omnivenue_core::journal::{Event, Failure, Journal, MemoryStore, Verdict};
 use omnivenue_core::model::ids::{AccountId, ClientOrderId};
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{Account, AccountSnapshot, Venue};
@@ -131,7 +131,10 @@ pub fn run(seed: u64, scenario: &Scenario, told: bool) -> History {
     let mut wires = Vec::new();
     let mut accounts: Vec<Arc<dyn Account>> = Vec::new();
     for config in &scenario.exchanges {
-        let server = Server::new(Arc::new(config.clone()), Store::memory(), START).expect("the scenario's exchanges are valid");
+        let mut server = Server::new(Arc::new(config.clone()), Store::memory(), START).expect("the scenario's exchanges are valid");
+        for (request, fault, count) in &scenario.faults {
+            server.script(*request, *fault, *count);
+        }
         let wire = Wire::new(config.id.clone(), server, START, Arc::clone(&fate), store.clone());
         let venue = Arc::new(PaperVenue::new(config, Arc::new(wire.clone())).expect("the scenario's exchanges are valid"));
         let instruments = config.check().expect("the scenario's exchanges are valid").into_values().collect();
@@ -263,6 +266,7 @@ impl World {
         self.story.tell(now.wall, || format!("the process dies {place}"));
         self.coverage.add(format!("died {place}"), 1);
         self.process = None;
+        self.store.set_failing(false);
         self.wires.iter().for_each(Wire::bury);
     }
 
@@ -293,6 +297,13 @@ impl World {
                     self.spawn(&account, move |account| async move {
                         let result = account.probe(&order, permission).await;
                         Message::Input(Input::Probed { order: order.client_order_id().clone(), result: result.map_err(|e| Failure::from(&e)) })
+                    });
+                }
+                Task::Cancel { account, symbol, order } => {
+                    self.coverage.add("orders canceled", 1);
+                    self.spawn(&account, move |account| async move {
+                        let result = account.cancel(&symbol, &order).await;
+                        Message::Input(Input::Canceled { order, result: result.map_err(|e| Failure::from(&e)) })
                     });
                 }
                 Task::Snapshot { account, since } => {
@@ -412,14 +423,19 @@ impl World {
         if self.meets("before a journal write") {
             return;
         }
+        let now = self.now();
+        if let Err(error) = self.store.append(&batch.entries) {
+            self.coverage.add("journal writes failed", 1);
+            self.story.tell(now.wall, || "the disk is full".into());
+            return self.with_kernel(|kernel| kernel.input(now, Input::JournalFailed { reason: error.to_string() }));
+        }
         for entry in &batch.entries {
             let (at, body) = (entry.at, entry.body.clone());
             self.story.tell(at, || format!("journal {}: {body}", entry.seq));
         }
-        if self.store.append(&batch.entries).is_err() || self.meets("after a journal write") {
+        if self.meets("after a journal write") {
             return;
         }
-        let now = self.now();
         self.with_kernel(|kernel| kernel.committed(now, batch));
     }
 
@@ -468,11 +484,17 @@ impl World {
                 self.coverage.add("closes", 1);
                 self.with_kernel(|kernel| kernel.close(now, request, token));
             }
+            Action::Cancel(id) => {
+                self.story.tell(now.wall, || format!("cancel {id}"));
+                self.with_kernel(|kernel| kernel.cancel(now, &id, token));
+            }
             Action::Kill(scope) => {
                 self.story.tell(now.wall, || format!("kill {scope}"));
                 self.coverage.add("kills", 1);
                 self.with_kernel(|kernel| kernel.input(now, Input::Kill { scope, reason: "the script says so".into(), token }));
             }
+            Action::FillDisk => self.store.set_failing(true),
+            Action::Die => self.fate().dead = Some("when told to"),
             Action::Resume(scope) => {
                 self.with_kernel(|kernel| kernel.input(now, Input::Resume { scope, reason: "the script says so".into(), token }));
             }
@@ -534,11 +556,14 @@ impl World {
                 self.coverage.add(format!("fault {kind:?}"), *count);
             }
         }
-        let mut kinds = BTreeSet::new();
         for entry in self.store.entries() {
             if let Ok(event) = entry.event() {
+                if let Event::Admitted(admission) = &event
+                    && admission.command.id().as_str().starts_with("emergency:")
+                {
+                    self.coverage.add("emergency orders recognized", 1);
+                }
                 self.coverage.add(format!("event {}", event.kind()), 1);
-                kinds.insert(event.kind());
             }
         }
         let opportunities = self.fate().count();
