@@ -1,6 +1,7 @@
 //! The verbs of the command and what they share: options, output, exit codes.
 
 mod backend;
+mod cancel;
 mod close;
 mod doctor;
 mod events;
@@ -110,6 +111,8 @@ enum Verb {
     Execution(signal::Find),
     /// Close positions
     Close(close::Close),
+    /// Cancel what rests of a signal; what traded stays
+    Cancel(cancel::Cancel),
     /// Settle an order whose fate no evidence tells
     Resolve(resolve::Resolve),
     /// Stop new orders now; lasts until `resume`, also across restarts
@@ -162,6 +165,7 @@ async fn dispatch(cli: Cli) -> Result<Done, CommandError> {
         Verb::Events(verb) => verb.run(options).await,
         Verb::Execution(verb) => verb.run(options).await,
         Verb::Close(verb) => verb.run(options).await,
+        Verb::Cancel(verb) => verb.run(options).await,
         Verb::Resolve(verb) => verb.run(options).await,
         Verb::Kill(verb) => verb.run(options).await,
         Verb::Resume(verb) => verb.run(options).await,

@@ -4,6 +4,7 @@ use omnivenue::config::Config;
 use omnivenue::control::{Failure, Request, codes};
 use omnivenue::open;
 use omnivenue_core::engine::{AccountHealth, Books, Health};
+use omnivenue_core::executor::Setup;
 use omnivenue_core::journal::Archive;
 use omnivenue_core::model::ids::{AccountId, VenueId};
 use omnivenue_sqlite::SqliteArchive;
@@ -19,6 +20,7 @@ const STRETCH: usize = 512;
 pub(crate) struct Files {
     archive: Option<SqliteArchive>,
     accounts: Vec<(AccountId, VenueId)>,
+    setup: Setup,
 }
 
 fn value(answer: impl Serialize) -> Result<Value, Failure> {
@@ -29,7 +31,7 @@ impl Files {
     pub(crate) fn open(config: &Config) -> Result<Self, CommandError> {
         let archive = open::archive(config).map_err(|error| open_failure(&error))?;
         let accounts = config.accounts.iter().map(|account| (account.id.clone(), account.venue.clone())).collect();
-        Ok(Self { archive, accounts })
+        Ok(Self { archive, accounts, setup: open::setup(config) })
     }
 
     pub(crate) fn ask(&self, request: &Request) -> Result<Value, Failure> {
@@ -48,7 +50,7 @@ impl Files {
             Request::Positions => value(books()?.positions()),
             Request::Orders => value(books()?.orders()),
             Request::Fills => value(books()?.fills()),
-            Request::Equity => value(books()?.equity()),
+            Request::Equity => value(books()?.equity(Some(&self.setup))),
             Request::Health => value(self.health(&books()?)),
             Request::Execution { id } => value(books()?.execution(archive, id).map_err(|error| Failure::from(&error))?),
             _ => Err(acts()),

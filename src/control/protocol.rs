@@ -62,6 +62,11 @@ pub enum Request {
         #[serde(default)]
         wait: WaitFor,
     },
+    /// Asks the venues to cancel what rests of a signal.
+    Cancel {
+        /// The signal.
+        id: SignalId,
+    },
     /// Settles an order whose fate no evidence tells.
     Resolve {
         /// The order, by our name.
@@ -142,13 +147,10 @@ impl From<&StoreError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let code = match &error {
-            EngineError::Command(CommandError::Conflict { .. }) => "conflict",
             EngineError::Command(CommandError::Invalid(_)) => codes::BAD_REQUEST,
-            EngineError::Command(CommandError::JournalUnwritable(_)) => "journal_unwritable",
-            EngineError::Command(CommandError::NotFound(_)) => codes::NOT_FOUND,
             EngineError::Store(error) => return Self::from(error),
             EngineError::Closed => codes::UNREACHABLE,
-            _ => codes::FAILED,
+            _ => error.code(),
         };
         Self::new(code, error.to_string())
     }

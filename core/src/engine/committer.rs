@@ -33,7 +33,9 @@ pub(super) fn start(env: &dyn Env, mut journal: Box<dyn Journal>, done: Unbounde
                     }
                 }
                 Work::Snapshot(seq, book) => {
-                    let kept = serde_json::to_string(&book).map_err(|e| StoreError::Io(e.to_string())).and_then(|state| journal.snapshot(seq, &state));
+                    let kept = serde_json::to_string(&book)
+                        .map_err(|e| StoreError::Io(e.to_string()))
+                        .and_then(|state| journal.snapshot(seq, &state));
                     if let Err(error) = kept {
                         tracing::warn!(%error, seq, "no snapshot was kept; the journal itself is unharmed");
                     }

@@ -66,7 +66,8 @@ impl EventFeed {
     /// Reads a page of what is durable already; `false` when there is nothing more.
     fn read(&mut self) -> Result<bool, StoreError> {
         for stored in self.archive.entries_after(self.last, PAGE)? {
-            let event = serde_json::from_str(&stored.body).map_err(|e| StoreError::Unreadable { seq: stored.seq, reason: e.to_string() })?;
+            let event =
+                serde_json::from_str(&stored.body).map_err(|e| StoreError::Unreadable { seq: stored.seq, reason: e.to_string() })?;
             self.page.push_back(EventEntry { seq: stored.seq, at: stored.at, event });
         }
         Ok(!self.page.is_empty())

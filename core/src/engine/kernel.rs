@@ -186,7 +186,19 @@ impl Kernel {
         let (book, seq) = replay(&*archive)?;
         let accounts = accounts.into_iter().map(|account| (account.id().clone(), account)).collect();
         let state = State::new(book);
-        Ok(Self { setup, state, accounts, archive, seq, durable: seq, entries: Vec::new(), orders: Vec::new(), urgent: false, journal_failed: false, metadata: None })
+        Ok(Self {
+            setup,
+            state,
+            accounts,
+            archive,
+            seq,
+            durable: seq,
+            entries: Vec::new(),
+            orders: Vec::new(),
+            urgent: false,
+            journal_failed: false,
+            metadata: None,
+        })
     }
 
     /// The state.
@@ -425,8 +437,10 @@ impl Kernel {
             Effect::Prepare { leg, cleared, ticket } => {
                 let result = match self.accounts.get(&cleared.get().account) {
                     None => Err(internal("the account is not open")),
-                    Some(account) => catch_unwind(AssertUnwindSafe(|| account.prepare(cleared, ticket)))
-                        .map_or_else(|_| Err(internal("the adapter panicked while it prepared the order")), |made| made.map_err(|e| Failure::from(&e))),
+                    Some(account) => catch_unwind(AssertUnwindSafe(|| account.prepare(cleared, ticket))).map_or_else(
+                        |_| Err(internal("the adapter panicked while it prepared the order")),
+                        |made| made.map_err(|e| Failure::from(&e)),
+                    ),
                 };
                 // Before any other input: nothing may come between a clearance and its intent.
                 inputs.push_front(Input::Prepared { leg, result });

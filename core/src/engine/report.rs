@@ -171,8 +171,12 @@ fn leg_report(leg: &LegRecord, asked_at: &impl Fn(&ClientOrderId) -> Option<Time
     let order = leg.orders.last();
     let id = order.map(|order| order.intent.client_order_id().clone());
     let (outcome, code, reason) = match &leg.state {
-        LegState::Done { outcome, why } => (Some(*outcome), why.as_ref().map(|why| why.code.clone()), why.as_ref().map(|why| why.reason.clone())),
-        LegState::Unknown { why, since } => (None, Some("unknown".to_owned()), Some(unknown_words(leg, id.as_ref(), why, *since, asked_at))),
+        LegState::Done { outcome, why } => {
+            (Some(*outcome), why.as_ref().map(|why| why.code.clone()), why.as_ref().map(|why| why.reason.clone()))
+        }
+        LegState::Unknown { why, since } => {
+            (None, Some("unknown".to_owned()), Some(unknown_words(leg, id.as_ref(), why, *since, asked_at)))
+        }
         _ => (None, None, None),
     };
     LegReport {
@@ -205,7 +209,8 @@ fn unknown_words(
     asked_at: &impl Fn(&ClientOrderId) -> Option<Timestamp>,
 ) -> String {
     let instrument = leg.plan.symbol.as_ref().map(ToString::to_string).unwrap_or_default();
-    let asked = order.and_then(asked_at).map_or_else(|| "the venue is being asked".to_owned(), |at| format!("the venue is asked again at {at}"));
+    let asked =
+        order.and_then(asked_at).map_or_else(|| "the venue is being asked".to_owned(), |at| format!("the venue is asked again at {at}"));
     format!(
         "may have taken effect since {since}: {why}. It holds {} of capital and blocks {} from entering {instrument} on {}; {asked}. To settle it by hand: `omnivenue resolve {}`",
         leg.held.capital,
@@ -228,15 +233,22 @@ fn state_name(state: &OrderState) -> String {
         OrderState::Sent => "sent".into(),
         OrderState::Unknown { .. } => "unknown".into(),
         OrderState::Open { .. } => "open".into(),
-        OrderState::Done { reason, .. } => serde_json::to_value(reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
+        OrderState::Done { reason, .. } => {
+            serde_json::to_value(reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+        }
     }
 }
 
-pub(super) fn positions(book: &Book, marks: &Marks, agent_of: impl Fn(&DeploymentId) -> Option<crate::model::ids::AgentId>) -> Vec<PositionReport> {
+pub(super) fn positions(
+    book: &Book,
+    marks: &Marks,
+    agent_of: impl Fn(&DeploymentId) -> Option<crate::model::ids::AgentId>,
+) -> Vec<PositionReport> {
     let report = |(key, position): (&crate::ledger::PositionKey, &crate::ledger::Position)| {
         let mark = marks.get(&(position.venue().clone(), key.symbol.clone())).copied();
         PositionReport {
-            agent: agent_of(&key.deployment).unwrap_or_else(|| key.deployment.as_str().parse().expect("a deployment's name is a valid agent's name")),
+            agent: agent_of(&key.deployment)
+                .unwrap_or_else(|| key.deployment.as_str().parse().expect("a deployment's name is a valid agent's name")),
             deployment: key.deployment.clone(),
             venue: position.venue().clone(),
             account: key.account.clone(),
@@ -315,7 +327,9 @@ pub(super) fn equity(book: &Book, marks: &Marks, setup: Option<&Setup>) -> Vec<E
             .ledger()
             .positions()
             .filter(|(place, position)| {
-                place.account == key.account && position.terms().settle == key.currency && key.deployment.as_ref().is_none_or(|d| *d == place.deployment)
+                place.account == key.account
+                    && position.terms().settle == key.currency
+                    && key.deployment.as_ref().is_none_or(|d| *d == place.deployment)
             })
             .try_fold(Amount::ZERO, |sum, (place, position)| {
                 let mark = marks.get(&(position.venue().clone(), place.symbol.clone()))?;
@@ -326,7 +340,9 @@ pub(super) fn equity(book: &Book, marks: &Marks, setup: Option<&Setup>) -> Vec<E
             share.allocation.map(|allocation| allocation.amount())
         });
         let funds = if key.deployment.is_none() { book.ledger().funded(&key.account, &key.currency) } else { share };
-        let total = funds.zip(unrealized).and_then(|(funds, unrealized)| funds.plus(capital.realized).ok()?.plus(unrealized).ok()?.minus(capital.fees).ok());
+        let total = funds
+            .zip(unrealized)
+            .and_then(|(funds, unrealized)| funds.plus(capital.realized).ok()?.plus(unrealized).ok()?.minus(capital.fees).ok());
         EquityReport {
             deployment: key.deployment.clone(),
             account: key.account.clone(),
@@ -435,7 +451,12 @@ impl Books {
     }
 
     fn agent_of(&self, deployment: &DeploymentId) -> Option<crate::model::ids::AgentId> {
-        self.book.executions().rev().flat_map(|(_, record)| &record.legs).find(|leg| leg.plan.deployment == *deployment).map(|leg| leg.plan.agent.clone())
+        self.book
+            .executions()
+            .rev()
+            .flat_map(|(_, record)| &record.legs)
+            .find(|leg| leg.plan.deployment == *deployment)
+            .map(|leg| leg.plan.agent.clone())
     }
 
     /// Recent orders.
@@ -502,5 +523,8 @@ pub(super) fn is_settled(record: &ExecutionRecord) -> bool {
 /// Whether the execution opened anything: for exit codes and summaries.
 #[must_use]
 pub fn opened_anything(execution: &Execution) -> bool {
-    execution.legs.iter().any(|leg| matches!(leg.outcome, Some(Outcome::Filled | Outcome::PartiallyFilled)) || !leg.filled_quantity.is_zero())
+    execution
+        .legs
+        .iter()
+        .any(|leg| matches!(leg.outcome, Some(Outcome::Filled | Outcome::PartiallyFilled)) || !leg.filled_quantity.is_zero())
 }

@@ -76,6 +76,8 @@ struct Shell {
     open_until: u64,
     last_snapshot: u64,
     agents: Vec<AgentQueue>,
+    /// Calls under way that change something at a venue: a shutdown waits for their answers, within their deadline.
+    writes: u64,
 }
 
 fn micros(length: Duration) -> u64 {
@@ -118,7 +120,9 @@ async fn open(
         // A price that is missing now comes with the stream.
         quotes.extend(venue.quotes().await.unwrap_or_default().into_iter().map(|quote| (venue.id().clone(), quote)));
     }
-    for (deployment, share) in setup.deployments.iter().flat_map(|(id, deployment)| deployment.accounts.iter().map(move |share| (id, share))) {
+    for (deployment, share) in
+        setup.deployments.iter().flat_map(|(id, deployment)| deployment.accounts.iter().map(move |share| (id, share)))
+    {
         if !setup.accounts.contains_key(&share.account) || !accounts.iter().any(|account| account.id() == &share.account) {
             return Err(OpenError::Setup(format!("deployment {deployment} names the account {}, which is not open", share.account)));
         }
@@ -149,6 +153,7 @@ async fn open(
         open_until,
         last_snapshot,
         agents: Vec::new(),
+        writes: 0,
     };
     for (venue, quote) in quotes {
         shell.take(Input::Quote { venue, quote });
@@ -167,14 +172,24 @@ impl Shell {
         mut commits: mpsc::UnboundedReceiver<Committed>,
     ) {
         let mut stop: Option<Answer<()>> = None;
+        let mut stop_until = u64::MAX;
         loop {
             self.flush(stop.is_some());
             self.announce_open();
-            if stop.is_some() && !self.committing && !self.kernel.has_entries() {
-                break;
-            }
             let now = self.env.now().monotonic;
-            let pause = self.next_wake().map_or(Duration::from_secs(3600), |at| Duration::from_micros(at.saturating_sub(now)));
+            if stop.is_some() {
+                let patience = micros(self.kernel.setup().timing.leg_deadline);
+                stop_until = stop_until.min(now.saturating_add(patience));
+                if !self.committing && !self.kernel.has_entries() && (self.writes == 0 || now >= stop_until) {
+                    break;
+                }
+            }
+            let pause = self
+                .next_wake()
+                .into_iter()
+                .chain(stop.is_some().then_some(stop_until))
+                .min()
+                .map_or(Duration::from_secs(3600), |at| Duration::from_micros(at.saturating_sub(now)));
             let sleep = self.env.sleep(pause);
             tokio::select! {
                 biased;
@@ -223,6 +238,9 @@ impl Shell {
         let now = self.env.now();
         if let Message::Input(Input::Quote { venue, quote }) = &message {
             self.agents.retain(|agent| agent.tell(AgentInput::Quote { venue: venue.clone(), quote: quote.clone() }));
+        }
+        if let Message::Input(Input::Placed { .. } | Input::Canceled { .. }) = &message {
+            self.writes = self.writes.saturating_sub(1);
         }
         let tasks = match message {
             Message::Input(input) => self.kernel.input(now, input),
@@ -297,39 +315,66 @@ impl Shell {
     fn carry_out(&mut self, tasks: Vec<Task>) {
         for task in tasks {
             match task {
-                Task::Ready { account, leg, request } => self.call(account, Operation::Ready, move |account| async move {
-                    let result = account.ready(&request).await;
-                    Message::Input(Input::Ready { leg, result: result.map_err(|e| Failure::from(&e)) })
-                }, move |failure| Message::Input(Input::Ready { leg, result: Err(failure) })),
+                Task::Ready { account, leg, request } => self.call(
+                    account,
+                    Operation::Ready,
+                    move |account| async move {
+                        let result = account.ready(&request).await;
+                        Message::Input(Input::Ready { leg, result: result.map_err(|e| Failure::from(&e)) })
+                    },
+                    move |failure| Message::Input(Input::Ready { leg, result: Err(failure) }),
+                ),
                 Task::Place { account, order } => {
+                    self.writes += 1;
                     let id = order.client_order_id().clone();
                     let lost = id.clone();
-                    self.call(account, Operation::Place, move |account| async move {
-                        let result = account.place(&order).await;
-                        Message::Input(Input::Placed { order: id, result: result.map_err(|e| Failure::from(&e)) })
-                    }, move |failure| Message::Input(Input::Placed { order: lost, result: Err(failure) }));
+                    self.call(
+                        account,
+                        Operation::Place,
+                        move |account| async move {
+                            let result = account.place(&order).await;
+                            Message::Input(Input::Placed { order: id, result: result.map_err(|e| Failure::from(&e)) })
+                        },
+                        move |failure| Message::Input(Input::Placed { order: lost, result: Err(failure) }),
+                    );
                 }
                 Task::Probe { account, order, permission } => {
                     let id = order.client_order_id().clone();
                     let lost = id.clone();
-                    self.call(account, Operation::Probe, move |account| async move {
-                        let result = account.probe(&order, permission).await;
-                        Message::Input(Input::Probed { order: id, result: result.map_err(|e| Failure::from(&e)) })
-                    }, move |failure| Message::Input(Input::Probed { order: lost, result: Err(failure) }));
+                    self.call(
+                        account,
+                        Operation::Probe,
+                        move |account| async move {
+                            let result = account.probe(&order, permission).await;
+                            Message::Input(Input::Probed { order: id, result: result.map_err(|e| Failure::from(&e)) })
+                        },
+                        move |failure| Message::Input(Input::Probed { order: lost, result: Err(failure) }),
+                    );
                 }
                 Task::Cancel { account, symbol, order } => {
+                    self.writes += 1;
                     let lost = order.clone();
-                    self.call(account, Operation::Cancel, move |account| async move {
-                        let result = account.cancel(&symbol, &order).await;
-                        Message::Input(Input::Canceled { order, result: result.map_err(|e| Failure::from(&e)) })
-                    }, move |failure| Message::Input(Input::Canceled { order: lost, result: Err(failure) }));
+                    self.call(
+                        account,
+                        Operation::Cancel,
+                        move |account| async move {
+                            let result = account.cancel(&symbol, &order).await;
+                            Message::Input(Input::Canceled { order, result: result.map_err(|e| Failure::from(&e)) })
+                        },
+                        move |failure| Message::Input(Input::Canceled { order: lost, result: Err(failure) }),
+                    );
                 }
                 Task::Snapshot { account, since } => {
                     let (id, lost) = (account.clone(), account.clone());
-                    self.call(account, Operation::Snapshot, move |account| async move {
-                        let result = account.snapshot(since).await;
-                        Message::Snapshot(id, result.map_err(|e| Failure::from(&e)))
-                    }, move |failure| Message::Snapshot(lost, Err(failure)));
+                    self.call(
+                        account,
+                        Operation::Snapshot,
+                        move |account| async move {
+                            let result = account.snapshot(since).await;
+                            Message::Snapshot(id, result.map_err(|e| Failure::from(&e)))
+                        },
+                        move |failure| Message::Snapshot(lost, Err(failure)),
+                    );
                 }
                 Task::Wake { after, timer } => {
                     let at = self.env.now().monotonic.saturating_add(micros(after));
@@ -347,8 +392,13 @@ impl Shell {
     }
 
     /// Calls an account on the engine's runtime. A panic in the adapter is an error of that call alone.
-    fn call<F>(&self, id: AccountId, operation: Operation, call: impl FnOnce(Arc<dyn Account>) -> F, lost: impl FnOnce(Failure) -> Message + Send + 'static)
-    where
+    fn call<F>(
+        &self,
+        id: AccountId,
+        operation: Operation,
+        call: impl FnOnce(Arc<dyn Account>) -> F,
+        lost: impl FnOnce(Failure) -> Message + Send + 'static,
+    ) where
         F: Future<Output = Message> + Send + 'static,
     {
         let messages = self.messages.clone();
@@ -403,7 +453,8 @@ impl Shell {
         let crate::journal::Command::Signal(signal) = &record.admission.command else { return };
         let (agents, state) = (&mut self.agents, self.kernel.state());
         agents.retain(|agent| {
-            agent.agent != signal.agent || agent.tell(AgentInput::Execution(Box::new(report::execution(record, |order| state.asked_at(order)))))
+            agent.agent != signal.agent
+                || agent.tell(AgentInput::Execution(Box::new(report::execution(record, |order| state.asked_at(order)))))
         });
     }
 
@@ -415,7 +466,9 @@ impl Shell {
             Ok(None) => return drop(self.waiting.insert(number, waiting)),
             Err(error) => {
                 let words = error.to_string();
-                return waiting.into_iter().for_each(|one| drop(one.answer.send(Err(EngineError::Store(crate::journal::StoreError::Io(words.clone()))))));
+                return waiting
+                    .into_iter()
+                    .for_each(|one| drop(one.answer.send(Err(EngineError::Store(crate::journal::StoreError::Io(words.clone()))))));
             }
         };
         let now = self.env.now().monotonic;
@@ -472,7 +525,8 @@ impl Shell {
                 let (ready, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.acts).into_iter().partition(|(seq, _)| *seq <= durable);
                 self.acts = later;
                 ready.into_iter().for_each(|(_, answer)| drop(answer.send(Ok(()))));
-                let waiting: Vec<ExecutionNumber> = self.waiting.iter().filter(|(_, all)| all.iter().any(|one| one.seq <= durable)).map(|(n, _)| *n).collect();
+                let waiting: Vec<ExecutionNumber> =
+                    self.waiting.iter().filter(|(_, all)| all.iter().any(|one| one.seq <= durable)).map(|(n, _)| *n).collect();
                 waiting.into_iter().for_each(|number| self.changed(number));
                 self.keep_snapshot();
             }
@@ -489,10 +543,9 @@ impl Shell {
             let result = if seq <= durable { Ok(()) } else { Err(CommandError::JournalUnwritable(reason.clone()).into()) };
             let _ = answer.send(result);
         }
-        let (closes, entries): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|(number, _)| {
-                self.kernel.state().book().execution(*number).is_some_and(|record| record.purpose() == Purpose::Close)
-            });
+        let (closes, entries): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.waiting).into_iter().partition(|(number, _)| {
+            self.kernel.state().book().execution(*number).is_some_and(|record| record.purpose() == Purpose::Close)
+        });
         self.waiting = closes;
         for (_, waiting) in entries {
             for one in waiting {
@@ -544,7 +597,9 @@ impl Shell {
     fn announce_open(&mut self) {
         let waited = self.env.now().monotonic >= self.open_until;
         let recovered = self.recovering.is_empty() && !self.kernel.has_entries() && !self.committing;
-        if (recovered || waited) && let Some(opened) = self.opened.take() {
+        if (recovered || waited)
+            && let Some(opened) = self.opened.take()
+        {
             let _ = opened.send(Ok(()));
         }
     }

@@ -64,7 +64,12 @@ impl Step<'_> {
     }
 
     /// What is known of a command's id: its execution, a conflict, or nothing.
-    pub(super) fn known(&self, id: &SignalId, body_hash: &str, archived: Option<Archived>) -> Result<Option<ExecutionNumber>, CommandError> {
+    pub(super) fn known(
+        &self,
+        id: &SignalId,
+        body_hash: &str,
+        archived: Option<Archived>,
+    ) -> Result<Option<ExecutionNumber>, CommandError> {
         let at_hand = self.book.execution_of(id).and_then(|number| {
             let record = self.book.execution(number)?;
             Some(Archived { execution: number, body_hash: record.admission.body_hash.clone() })
@@ -101,7 +106,8 @@ impl Step<'_> {
         let (asset, _) = self.setup.assets.resolve(&signal.asset);
         let listed = self.setup.venues.values().any(|venue| venue.instrument_of(&asset, signal.market).is_some());
         if !listed {
-            let mut names: Vec<Asset> = self.setup.venues.values().flat_map(|v| v.instruments.values().map(|i| self.setup.assets.resolve(&i.base).0)).collect();
+            let mut names: Vec<Asset> =
+                self.setup.venues.values().flat_map(|v| v.instruments.values().map(|i| self.setup.assets.resolve(&i.base).0)).collect();
             names.sort();
             names.dedup();
             let shown = names.iter().take(12).map(|asset| asset.as_str()).collect::<Vec<_>>().join(", ");
@@ -120,7 +126,14 @@ impl Step<'_> {
     }
 
     /// Decides one leg: an order with its reserve, or the reason why there is none.
-    pub(super) fn plan_leg(&self, signal: &Signal, deployment: &DeploymentId, setup: &DeploymentSetup, share: &AccountShare, number: ExecutionNumber) -> LegPlan {
+    pub(super) fn plan_leg(
+        &self,
+        signal: &Signal,
+        deployment: &DeploymentId,
+        setup: &DeploymentSetup,
+        share: &AccountShare,
+        number: ExecutionNumber,
+    ) -> LegPlan {
         let venue = self.setup.accounts.get(&share.account).map(|account| account.venue.clone());
         let venue = venue.expect("takes_part only lets accounts of the configuration through");
         let mut plan = LegPlan {
@@ -166,7 +179,9 @@ impl Step<'_> {
         }
         let account = self.live.accounts.get(&plan.account);
         if !account.is_some_and(|account| account.ready) {
-            let why = account.and_then(|account| account.failure.clone()).unwrap_or_else(|| "its venue's truth is still being compared with ours".into());
+            let why = account
+                .and_then(|account| account.failure.clone())
+                .unwrap_or_else(|| "its venue's truth is still being compared with ours".into());
             return Err(skipped("recovering", format!("{} cannot trade yet: {why}", plan.account)));
         }
         let Some(quote) = self.live.quotes.get(&(plan.venue.clone(), instrument.symbol.clone())) else {
@@ -175,7 +190,8 @@ impl Step<'_> {
         let side = signal.direction.entry_side();
         let (worst_price, reserve_price) = prices(signal, instrument, quote, side).map_err(refused)?;
         let leverage = self.leverage(signal, instrument, deployment, share).map_err(refused)?;
-        let quantity = size(signal.sizing, instrument, reserve_price, per_name, self.setup.assets.resolve(&instrument.base).1).map_err(refused)?;
+        let quantity =
+            size(signal.sizing, instrument, reserve_price, per_name, self.setup.assets.resolve(&instrument.base).1).map_err(refused)?;
         instrument.check_order(quantity, worst_price, false).map_err(|reason| refused(Reason::new("venue_filter", reason)))?;
 
         let terms = Terms::of(instrument, asset);
@@ -207,7 +223,13 @@ impl Step<'_> {
     }
 
     /// The signal's leverage, if the instrument allows it and it is the one the position has.
-    fn leverage(&self, signal: &Signal, instrument: &Instrument, deployment: &DeploymentId, share: &AccountShare) -> Result<Leverage, Reason> {
+    fn leverage(
+        &self,
+        signal: &Signal,
+        instrument: &Instrument,
+        deployment: &DeploymentId,
+        share: &AccountShare,
+    ) -> Result<Leverage, Reason> {
         if signal.leverage > instrument.max_leverage {
             let (asked, most) = (signal.leverage, instrument.max_leverage);
             return Err(Reason::new("max_leverage", format!("leverage {asked} is above the {most} that {} allows", instrument.symbol)));
@@ -216,7 +238,11 @@ impl Step<'_> {
         match self.book.ledger().position(&key) {
             Some(position) if position.leverage() != signal.leverage => Err(Reason::new(
                 "leverage_conflict",
-                format!("the position has leverage {}, the signal asks for {}; it can change only when flat", position.leverage(), signal.leverage),
+                format!(
+                    "the position has leverage {}, the signal asks for {}; it can change only when flat",
+                    position.leverage(),
+                    signal.leverage
+                ),
             )),
             _ => Ok(signal.leverage),
         }
@@ -230,13 +256,16 @@ impl Step<'_> {
         // A leg that was canceled was meant to come to nothing.
         let given_up = matches!(leg.state, LegState::Done { outcome: Outcome::Canceled, .. });
         let nothing = leg.state.is_done() && !given_up && leg.filled().is_ok_and(|filled| filled.quantity.is_zero());
-        let alive = record.legs.iter().any(|other| other.plan.deployment == leg.plan.deployment && (other.is_live() || other.filled().is_ok_and(|f| !f.quantity.is_zero())));
+        let alive = record.legs.iter().any(|other| {
+            other.plan.deployment == leg.plan.deployment && (other.is_live() || other.filled().is_ok_and(|f| !f.quantity.is_zero()))
+        });
         if signal.routing != Routing::First || !nothing || alive {
             return;
         }
         let deployment = leg.plan.deployment.clone();
         let Some(setup) = self.setup.deployments.get(&deployment).cloned() else { return };
-        let standby: Vec<_> = record.admission.standby.iter().filter(|(d, _)| *d == deployment).map(|(_, account)| account.clone()).collect();
+        let standby: Vec<_> =
+            record.admission.standby.iter().filter(|(d, _)| *d == deployment).map(|(_, account)| account.clone()).collect();
         for account in standby {
             let Some(share) = setup.accounts.iter().find(|share| share.account == account).cloned() else { continue };
             let plan = self.plan_leg(&signal, &deployment, &setup, &share, at.execution);
@@ -258,14 +287,18 @@ fn prices(signal: &Signal, instrument: &Instrument, quote: &Quote, side: Side) -
         let factor = if up { exact::add(rust_decimal::Decimal::ONE, slip) } else { exact::sub(rust_decimal::Decimal::ONE, slip) };
         factor.and_then(|factor| price.decimal().checked_mul(factor)).and_then(|moved| Price::new(moved).ok())
     };
-    let no_price = || Reason::new("no_valid_price", format!("no valid price of {} is within the slippage of {}", instrument.symbol, signal.slippage));
+    let no_price =
+        || Reason::new("no_valid_price", format!("no valid price of {} is within the slippage of {}", instrument.symbol, signal.slippage));
     let worst = match signal.order {
         OrderType::Market => away(if side.is_buy() { quote.ask } else { quote.bid }, side.is_buy()),
         OrderType::Limit { price, .. } => Some(price),
     };
     let worst = worst.and_then(|worst| instrument.limit_price(worst, side)).ok_or_else(no_price)?;
     if worst > instrument.max_price {
-        return Err(Reason::new("no_valid_price", format!("{worst} is above the largest price of {}, {}", instrument.symbol, instrument.max_price)));
+        return Err(Reason::new(
+            "no_valid_price",
+            format!("{worst} is above the largest price of {}, {}", instrument.symbol, instrument.max_price),
+        ));
     }
     if side.is_buy() {
         return Ok((worst, worst));

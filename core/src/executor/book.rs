@@ -249,7 +249,10 @@ impl Book {
     /// Whether an order on this account's instrument may trade or may have traded without our knowing.
     #[must_use]
     pub fn is_moving(&self, account: &AccountId, symbol: &VenueSymbol) -> bool {
-        self.unsettled.iter().filter_map(|id| self.leg(self.leg_of(id)?)).any(|leg| leg.plan.account == *account && leg.plan.symbol.as_ref() == Some(symbol))
+        self.unsettled
+            .iter()
+            .filter_map(|id| self.leg(self.leg_of(id)?))
+            .any(|leg| leg.plan.account == *account && leg.plan.symbol.as_ref() == Some(symbol))
     }
 
     /// The order that is reducing a position on an account's instrument.
@@ -468,7 +471,8 @@ impl Book {
 
     /// Books what a person says has traded, as a trade of a name of its own, until the venue's trades arrive.
     fn adjust(&mut self, at: LegRef, id: &ClientOrderId, quantity: Quantity, price: Price, when: Timestamp) -> Result<(), FoldError> {
-        let terms = self.leg(at).and_then(|leg| leg.plan.order.as_ref()).map(|order| order.terms.clone()).ok_or(FoldError::UnknownLeg(at))?;
+        let terms =
+            self.leg(at).and_then(|leg| leg.plan.order.as_ref()).map(|order| order.terms.clone()).ok_or(FoldError::UnknownLeg(at))?;
         let order = self.order_mut(at, id)?;
         let request = &order.prepared().request;
         let fill = FillReport {
@@ -490,7 +494,9 @@ impl Book {
         let order = self.order_mut(at, id)?;
         order.reported = order.reported.max(report.filled_quantity);
         let new: Vec<FillReport> = report.fills.iter().filter(|fill| !order.trades.contains_key(&fill.trade_id)).cloned().collect();
-        if !new.is_empty() && let Some(adjustment) = order.adjustment.take() {
+        if !new.is_empty()
+            && let Some(adjustment) = order.adjustment.take()
+        {
             self.reverse(at, id, &adjustment)?;
         }
         for fill in new {
@@ -532,13 +538,21 @@ impl Book {
         let record = self.executions.get(&at.execution).ok_or(FoldError::UnknownLeg(at))?;
         let leg = record.legs.get(at.leg).ok_or(FoldError::UnknownLeg(at))?;
         let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else { return Err(FoldError::UnknownLeg(at)) };
-        let owner = Owner { deployment: &leg.plan.deployment, account: &leg.plan.account, venue: &leg.plan.venue, symbol, terms: &order.terms };
+        let owner =
+            Owner { deployment: &leg.plan.deployment, account: &leg.plan.account, venue: &leg.plan.venue, symbol, terms: &order.terms };
         let trade = Trade { side: fill.side, quantity: fill.quantity, price: fill.price, fee: fill.fee.clone() };
         let signal = record.admission.command.id();
         Ok(self.ledger.trade(owner, order.leverage, &trade, signal, closes.or(order.closes.as_ref()))?)
     }
 
-    fn end_order(&mut self, at: LegRef, id: &ClientOrderId, reason: DoneReason, again: bool, end: (Outcome, Reason)) -> Result<(), FoldError> {
+    fn end_order(
+        &mut self,
+        at: LegRef,
+        id: &ClientOrderId,
+        reason: DoneReason,
+        again: bool,
+        end: (Outcome, Reason),
+    ) -> Result<(), FoldError> {
         let order = self.order_mut(at, id)?;
         order.state = std::mem::replace(&mut order.state, OrderState::Sent).after(OrderEvent::Ended(reason));
         if matches!(order.state, OrderState::Done { reason: now, .. } if now == reason) && again {
@@ -571,7 +585,8 @@ impl Book {
         self.free_closing(at, id);
         // A leg whose later order is on its way does not end with an earlier one.
         let leg = self.leg(at).ok_or(FoldError::UnknownLeg(at))?;
-        let later = leg.orders.iter().any(|order| order.intent.client_order_id() != id && order.is_unsettled()) || self.planned.contains(&at);
+        let later =
+            leg.orders.iter().any(|order| order.intent.client_order_id() != id && order.is_unsettled()) || self.planned.contains(&at);
         if later {
             return self.rehold(at);
         }
@@ -646,7 +661,8 @@ impl Book {
             Held::default()
         };
         let plan = leg.plan.clone();
-        let owner = Owner { deployment: &plan.deployment, account: &plan.account, venue: &plan.venue, symbol: &symbol, terms: &order.terms };
+        let owner =
+            Owner { deployment: &plan.deployment, account: &plan.account, venue: &plan.venue, symbol: &symbol, terms: &order.terms };
         self.ledger.hold(owner, before, after)?;
         self.leg_mut(at)?.held = after;
         Ok(())

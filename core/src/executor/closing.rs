@@ -43,7 +43,8 @@ impl Step<'_> {
             CloseTarget::All => (position.quantity().magnitude(), None),
             CloseTarget::Signal(signal) => (position.share_of(signal).ok()?, Some(signal.clone())),
             CloseTarget::Position { account, instrument, deployment } => {
-                let named = key.account == *account && key.symbol == *instrument && deployment.as_ref().is_none_or(|d| *d == key.deployment);
+                let named =
+                    key.account == *account && key.symbol == *instrument && deployment.as_ref().is_none_or(|d| *d == key.deployment);
                 (if named { position.quantity().magnitude() } else { Quantity::ZERO }, None)
             }
         };

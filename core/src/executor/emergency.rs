@@ -74,7 +74,11 @@ impl Step<'_> {
         let number = self.book.next_execution();
         let command = CloseRequest {
             id: format!("emergency:{id}").parse().expect("an order id with a prefix is a valid signal id"),
-            target: CloseTarget::Position { account: key.account.clone(), instrument: key.symbol.clone(), deployment: Some(key.deployment) },
+            target: CloseTarget::Position {
+                account: key.account.clone(),
+                instrument: key.symbol.clone(),
+                deployment: Some(key.deployment),
+            },
         };
         self.emit(Event::Admitted(Admission {
             number,
@@ -87,7 +91,13 @@ impl Step<'_> {
             standby: Vec::new(),
         }));
         let prepared = PreparedBody { request, client_order_id: id.clone(), nonce: None, deadline: None, wire: String::new() };
-        self.emit(Event::Prepared(Intent { leg: LegRef { execution: number, leg: 0 }, attempt: 0, at: self.now.wall, prepared, timings: Timings::default() }));
+        self.emit(Event::Prepared(Intent {
+            leg: LegRef { execution: number, leg: 0 },
+            attempt: 0,
+            at: self.now.wall,
+            prepared,
+            timings: Timings::default(),
+        }));
         self.report(report.clone());
         true
     }
@@ -96,7 +106,8 @@ impl Step<'_> {
         let account = self.setup.accounts.get(&key.account)?;
         let instrument = self.setup.venues.get(&account.venue)?.instruments.get(&key.symbol)?;
         let position = self.book.ledger().position(key);
-        let terms = position.map_or_else(|| Terms::of(instrument, self.setup.assets.resolve(&instrument.base).0), |position| position.terms().clone());
+        let terms = position
+            .map_or_else(|| Terms::of(instrument, self.setup.assets.resolve(&instrument.base).0), |position| position.terms().clone());
         let leverage = position.map_or(crate::model::number::Leverage::ONE, |position| position.leverage());
         let order = OrderPlan {
             side: fill.side,

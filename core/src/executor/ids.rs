@@ -17,7 +17,14 @@ pub(super) const EMERGENCIES: u32 = 16;
 /// The name of an order that reduces a position while the journal cannot be written. Every start reserves a block of them by being written
 /// down itself, so that a later process knows which names may have been used, and for which position.
 pub(super) fn emergency_order_id(namespace: &str, block: u64, position: &PositionKey, count: u32) -> ClientOrderId {
-    let parts = ["emergency", &block.to_string(), position.deployment.as_str(), position.account.as_str(), position.symbol.as_str(), &count.to_string()];
+    let parts = [
+        "emergency",
+        &block.to_string(),
+        position.deployment.as_str(),
+        position.account.as_str(),
+        position.symbol.as_str(),
+        &count.to_string(),
+    ];
     name(namespace, &parts)
 }
 

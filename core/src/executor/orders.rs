@@ -25,7 +25,9 @@ impl Step<'_> {
 
     /// Asks the account whether a leg's order can be prepared, unless it was asked already or must wait its turn.
     pub(super) fn ask_ready(&mut self, at: LegRef) {
-        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else { return };
+        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+            return;
+        };
         let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else { return };
         let planned = self.book.is_planned(at);
         let its_turn = record.purpose() == Purpose::Entry || self.book.closing(&leg.plan.account, symbol).is_none();
@@ -65,7 +67,9 @@ impl Step<'_> {
 
     pub(super) fn ready(&mut self, at: LegRef, result: Result<(), Failure>) {
         self.live.asked_ready.remove(&at);
-        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else { return };
+        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+            return;
+        };
         if !self.book.is_planned(at) {
             return;
         }
@@ -114,7 +118,11 @@ impl Step<'_> {
             client_order_id(self.book.namespace(), key, purpose, &cleared.get().symbol, attempt)
         } else {
             let Some(reserved) = self.emergency_name(&cleared, at) else {
-                return self.end_leg(at, Outcome::Refused, Reason::new("journal_unwritable", "the names reserved for emergencies are used up"));
+                return self.end_leg(
+                    at,
+                    Outcome::Refused,
+                    Reason::new("journal_unwritable", "the names reserved for emergencies are used up"),
+                );
             };
             reserved
         };
@@ -172,7 +180,9 @@ impl Step<'_> {
             return;
         }
         let Some(at) = self.book.leg_of(id) else { return };
-        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else { return };
+        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+            return;
+        };
         let Some(order) = self.book.order(id) else { return };
         let valid_until = record.admission.valid_until;
         let retired = if self.is_over(valid_until) {
@@ -200,11 +210,13 @@ impl Step<'_> {
             Ok(report) => self.report(report),
             Err(failure) if failure.effect == Happened::Unknown => self.becomes_unknown(id, failure.message),
             Err(failure) => {
-                let undecided = self.book.order(id).is_some_and(|order| matches!(order.state, OrderState::Sent | OrderState::Unknown { .. }));
+                let undecided =
+                    self.book.order(id).is_some_and(|order| matches!(order.state, OrderState::Sent | OrderState::Unknown { .. }));
                 if !undecided {
                     return;
                 }
-                let passing = failure.effect == Happened::NotSent || matches!(failure.kind, ErrorKind::RateLimited | ErrorKind::Unavailable);
+                let passing =
+                    failure.effect == Happened::NotSent || matches!(failure.kind, ErrorKind::RateLimited | ErrorKind::Unavailable);
                 let again = passing && self.may_try_again(at);
                 let timings = self.answer_timings(id, at.execution);
                 self.emit(Event::Failed { order: id.clone(), failure, again, timings });
@@ -252,7 +264,8 @@ impl Step<'_> {
         report.fills.retain(|fill| !order.trades.contains_key(&fill.trade_id));
         let account = leg.plan.account.clone();
         let instrument = leg.plan.symbol.as_ref().and_then(|symbol| self.setup.venues.get(&leg.plan.venue)?.instruments.get(symbol));
-        let bad = instrument.and_then(|instrument| report.fills.iter().find_map(|fill| instrument.check_trade(fill.price, fill.quantity).err()));
+        let bad =
+            instrument.and_then(|instrument| report.fills.iter().find_map(|fill| instrument.check_trade(fill.price, fill.quantity).err()));
         if let Some(words) = bad {
             return self.halt(&account, Reason::new("bad_report", words));
         }
@@ -294,7 +307,9 @@ impl Step<'_> {
 
     /// Whether another attempt may follow one that took no effect for certain.
     pub(super) fn may_try_again(&self, at: LegRef) -> bool {
-        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else { return false };
+        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+            return false;
+        };
         let attempts = u32::try_from(leg.orders.len()).unwrap_or(u32::MAX);
         let held = record.purpose() == Purpose::Entry && gates::may_leave(self.book, leg).is_err();
         attempts < self.setup.timing.max_attempts

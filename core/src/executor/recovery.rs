@@ -39,7 +39,10 @@ impl Step<'_> {
 
     /// Fetches the venue's truth about an account, unless that is under way.
     pub(super) fn fetch(&mut self, account: &AccountId) {
-        let since = self.book.seen(account).map(|seen| Timestamp::from_micros(seen.as_micros().saturating_sub(i64::try_from(OVERLAP.as_micros()).unwrap_or(0))));
+        let since = self
+            .book
+            .seen(account)
+            .map(|seen| Timestamp::from_micros(seen.as_micros().saturating_sub(i64::try_from(OVERLAP.as_micros()).unwrap_or(0))));
         let Some(live) = self.live.accounts.get_mut(account) else { return };
         if std::mem::replace(&mut live.fetching, true) {
             return;
@@ -103,7 +106,10 @@ impl Step<'_> {
         for report in &snapshot.orders {
             let mut report = report.clone();
             let told: Vec<_> = report.fills.iter().map(|fill| fill.trade_id.clone()).collect();
-            let more = snapshot.fills.iter().filter(|fill| fill.client_order_id.as_ref() == Some(&report.client_order_id) && !told.contains(&fill.trade_id));
+            let more = snapshot
+                .fills
+                .iter()
+                .filter(|fill| fill.client_order_id.as_ref() == Some(&report.client_order_id) && !told.contains(&fill.trade_id));
             report.fills.extend(more.cloned());
             self.streamed(account, report);
         }
@@ -164,7 +170,11 @@ impl Step<'_> {
         symbols.dedup();
         let mut suspicious = false;
         for symbol in symbols {
-            let at_venue = snapshot.positions.iter().find(|position| position.symbol == symbol).map_or(SignedQuantity::ZERO, |position| position.quantity);
+            let at_venue = snapshot
+                .positions
+                .iter()
+                .find(|position| position.symbol == symbol)
+                .map_or(SignedQuantity::ZERO, |position| position.quantity);
             let Ok(ours) = self.book.ledger().venue_quantity(account, &symbol) else { continue };
             let Some(live) = self.live.accounts.get_mut(account) else { return false };
             if at_venue == ours || self.book.is_moving(account, &symbol) {
@@ -183,8 +193,12 @@ impl Step<'_> {
 
     /// Asks for orders that should rest but were not in the snapshot, and for every unresolved one.
     fn ask_for_missing(&mut self, account: &AccountId, snapshot: &AccountSnapshot, first: bool) {
-        let mine: Vec<ClientOrderId> =
-            self.book.unsettled().filter(|id| self.book.leg_of(id).and_then(|at| self.book.leg(at)).is_some_and(|leg| leg.plan.account == *account)).cloned().collect();
+        let mine: Vec<ClientOrderId> = self
+            .book
+            .unsettled()
+            .filter(|id| self.book.leg_of(id).and_then(|at| self.book.leg(at)).is_some_and(|leg| leg.plan.account == *account))
+            .cloned()
+            .collect();
         for id in mine {
             let named = snapshot.orders.iter().any(|report| report.client_order_id == id);
             let open = self.book.order(&id).is_some_and(|order| matches!(order.state, OrderState::Open { .. }));
@@ -207,7 +221,8 @@ impl Step<'_> {
         }
         live.ready = true;
         self.effect(Effect::Recovered { account: account.clone() });
-        let waiting: Vec<LegRef> = self.book.planned().filter(|at| self.book.leg(*at).is_some_and(|leg| leg.plan.account == *account)).collect();
+        let waiting: Vec<LegRef> =
+            self.book.planned().filter(|at| self.book.leg(*at).is_some_and(|leg| leg.plan.account == *account)).collect();
         waiting.into_iter().for_each(|at| self.ask_ready(at));
     }
 

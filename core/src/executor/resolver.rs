@@ -39,7 +39,9 @@ impl Step<'_> {
 
     /// Whether the same bytes may still be sent: the signal is valid and no latch holds it.
     fn may_resend(&self, at: LegRef) -> bool {
-        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else { return false };
+        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+            return false;
+        };
         let held = record.purpose() == Purpose::Entry && gates::may_leave(self.book, leg).is_err();
         !held && !self.is_over(record.admission.valid_until) && self.live.journal_failed.is_none()
     }
@@ -58,7 +60,8 @@ impl Step<'_> {
         match result {
             Ok(Evidence::Present(report)) => self.report(report),
             Ok(Evidence::AbsentForever { evidence }) => {
-                let undecided = self.book.order(id).is_some_and(|order| matches!(order.state, OrderState::Sent | OrderState::Unknown { .. }));
+                let undecided =
+                    self.book.order(id).is_some_and(|order| matches!(order.state, OrderState::Sent | OrderState::Unknown { .. }));
                 if undecided {
                     let again = self.may_try_again(at);
                     self.emit(Event::ProvedAbsent { order: id.clone(), evidence, again });
@@ -101,7 +104,8 @@ impl Step<'_> {
         }
         let asked = order.prepared().request.quantity;
         if let Verdict::Filled { quantity, price } = &verdict {
-            let instrument = self.book.leg(at).and_then(|leg| self.setup.venues.get(&leg.plan.venue)?.instruments.get(leg.plan.symbol.as_ref()?));
+            let instrument =
+                self.book.leg(at).and_then(|leg| self.setup.venues.get(&leg.plan.venue)?.instruments.get(leg.plan.symbol.as_ref()?));
             let bounds = instrument.map_or(Ok(()), |instrument| instrument.check_trade(*price, *quantity));
             if let Err(words) = bounds {
                 return self.effect(refused(words));

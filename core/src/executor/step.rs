@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::book::{Book, ExecutionRecord, FoldError};
 use super::setup::Setup;
 use crate::gates::{Cleared, Marks};
-use crate::ledger::PositionKey;
 use crate::journal::{Event, ExecutionNumber, Failure, KillScope, LegRef, Verdict};
+use crate::ledger::PositionKey;
 use crate::model::close::CloseRequest;
 use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueId, VenueSymbol};
 use crate::model::order::{OrderReport, OrderRequest};
@@ -510,7 +510,6 @@ impl Step<'_> {
             Input::JournalFailed { reason } => self.journal_failed(reason),
         }
     }
-
 
     fn wake(&mut self, timer: Timer) {
         match timer {

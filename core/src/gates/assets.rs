@@ -16,7 +16,10 @@ impl Gate for AllowedAssets {
         match &candidate.agent_setup.allowed_assets {
             Some(allowed) if !allowed.contains(&candidate.terms.asset) => {
                 let list = allowed.iter().map(|asset| asset.as_str()).collect::<Vec<_>>().join(", ");
-                Err(Reason::new("asset_not_allowed", format!("{} may not trade {}; it may trade {list}", candidate.agent, candidate.terms.asset)))
+                Err(Reason::new(
+                    "asset_not_allowed",
+                    format!("{} may not trade {}; it may trade {list}", candidate.agent, candidate.terms.asset),
+                ))
             }
             _ => Ok(()),
         }

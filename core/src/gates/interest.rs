@@ -21,7 +21,10 @@ impl Gate for Interest {
         let own = ledger.position(&candidate.position_key()).map(|position| position.quantity()).unwrap_or_default();
         if candidate.terms.market == Market::Spot {
             if !candidate.side.is_buy() && candidate.quantity > own.magnitude() {
-                return Err(Reason::new("short_on_spot", format!("{} {symbol} cannot be sold short on spot; {own} is held", candidate.quantity)));
+                return Err(Reason::new(
+                    "short_on_spot",
+                    format!("{} {symbol} cannot be sold short on spot; {own} is held", candidate.quantity),
+                ));
             }
             return Ok(());
         }
@@ -50,7 +53,10 @@ impl Gate for Interest {
             rival.then(|| record.admission.command.id().clone())
         });
         match rival {
-            Some(id) => Err(Reason::new("opposite_interest", format!("{id} has a {} order on {symbol} of {account} on its way", candidate.side.opposite()))),
+            Some(id) => Err(Reason::new(
+                "opposite_interest",
+                format!("{id} has a {} order on {symbol} of {account} on its way", candidate.side.opposite()),
+            )),
             None => Ok(()),
         }
     }

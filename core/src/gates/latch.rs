@@ -24,7 +24,10 @@ impl Gate for Latch {
                 let id = view.book.execution(at.execution).map(|record| record.admission.command.id().to_string()).unwrap_or_default();
                 Err(Reason::new(
                     "unresolved",
-                    format!("an order of {id} on {symbol} of {} may have taken effect; no entry there until that is known", candidate.account()),
+                    format!(
+                        "an order of {id} on {symbol} of {} may have taken effect; no entry there until that is known",
+                        candidate.account()
+                    ),
                 ))
             }
         }

@@ -108,7 +108,8 @@ pub trait Gate: Send + Sync {
 }
 
 /// The built-in gates, in the order in which they are asked: what stops everything first, money last.
-const BUILT_IN: [&dyn Gate; 5] = [&latch::Latch, &interest::Interest, &assets::AllowedAssets, &notional::MaxNotional, &capital::AvailableCapital];
+const BUILT_IN: [&dyn Gate; 5] =
+    [&latch::Latch, &interest::Interest, &assets::AllowedAssets, &notional::MaxNotional, &capital::AvailableCapital];
 
 /// Asks every gate. The caller books the candidate's reserve before it asks about another one.
 ///
@@ -129,7 +130,10 @@ pub(crate) fn clear_entry(book: &Book, leg: &LegRecord) -> Result<Cleared<OrderR
     may_leave(book, leg)?;
     let needs = order.worst_price.notional(order.quantity).map_err(overflow)?;
     if needs > order.reserve.notional || (leg.held.notional.is_zero() && !needs.is_zero()) {
-        return Err(Reason::new("not_reserved", format!("the order may cost {needs} {}, but {} is held back for it", order.terms.settle, leg.held.notional)));
+        return Err(Reason::new(
+            "not_reserved",
+            format!("the order may cost {needs} {}, but {} is held back for it", order.terms.settle, leg.held.notional),
+        ));
     }
     Ok(Cleared(OrderRequest {
         account: leg.plan.account.clone(),

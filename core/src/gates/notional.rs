@@ -24,22 +24,34 @@ impl Gate for MaxNotional {
         let asked = candidate.reserve.notional.times(rate).map_err(overflow)?;
         let account_limits = view.setup.accounts.get(candidate.account()).map(|account| account.limits).unwrap_or_default();
         let levels: [(String, Level, Limits); 3] = [
-            (format!("deployment {}", candidate.deployment), Level::Deployment(candidate.deployment.clone()), candidate.deployment_setup.limits),
+            (
+                format!("deployment {}", candidate.deployment),
+                Level::Deployment(candidate.deployment.clone()),
+                candidate.deployment_setup.limits,
+            ),
             (format!("account {}", candidate.account()), Level::Account(candidate.account().clone()), account_limits),
             ("everything".to_owned(), Level::Global, view.setup.limits),
         ];
         for (whose, level, limits) in levels {
             if let Some(limit) = limits.max_order_notional.filter(|limit| asked > *limit) {
-                return Err(Reason::new("max_order_notional", format!("the order may cost {asked}, the limit of {whose} is {limit} an order")));
+                return Err(Reason::new(
+                    "max_order_notional",
+                    format!("the order may cost {asked}, the limit of {whose} is {limit} an order"),
+                ));
             }
             let asset = Some(candidate.terms.asset.clone());
-            for (code, limit, asset) in [("max_asset_notional", limits.max_asset_notional, asset), ("max_notional", limits.max_notional, None)] {
+            for (code, limit, asset) in
+                [("max_asset_notional", limits.max_asset_notional, asset), ("max_notional", limits.max_notional, None)]
+            {
                 let Some(limit) = limit else { continue };
                 let of = asset.as_ref().map_or_else(String::new, |asset| format!(" in {asset}"));
                 let at_stake = at_stake(view, Scope { level: level.clone(), asset })?;
                 let after = at_stake.plus(asked).map_err(overflow)?;
                 if after > limit {
-                    return Err(Reason::new(code, format!("{at_stake} is at stake{of} and the order may cost {asked}; the limit of {whose} is {limit}")));
+                    return Err(Reason::new(
+                        code,
+                        format!("{at_stake} is at stake{of} and the order may cost {asked}; the limit of {whose} is {limit}"),
+                    ));
                 }
             }
         }

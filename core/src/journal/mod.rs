@@ -7,7 +7,9 @@ mod memory;
 use std::ops::Deref;
 
 pub use self::chain::{ChainError, ChainKey, Hash};
-pub use self::event::{Admission, Command, Event, ExecutionNumber, Failure, Intent, KillScope, LegPlan, LegRef, OrderPlan, Reserve, Terms, Verdict};
+pub use self::event::{
+    Admission, Command, Event, ExecutionNumber, Failure, Intent, KillScope, LegPlan, LegRef, OrderPlan, Reserve, Terms, Verdict,
+};
 pub use self::memory::MemoryStore;
 use crate::model::ids::{ClientOrderId, SignalId};
 use crate::model::time::Timestamp;

@@ -64,10 +64,19 @@ pub struct Exposure {
 }
 
 impl Exposure {
-    pub(super) fn restake(&mut self, instrument: (&VenueId, &VenueSymbol), settle: &Asset, before: &Stake, after: &Stake) -> Result<(), NumberError> {
+    pub(super) fn restake(
+        &mut self,
+        instrument: (&VenueId, &VenueSymbol),
+        settle: &Asset,
+        before: &Stake,
+        after: &Stake,
+    ) -> Result<(), NumberError> {
         let key = (instrument.0.clone(), instrument.1.clone());
-        let gross =
-            self.gross.entry(key.clone()).or_insert_with(|| Gross { settle: settle.clone(), quantity: Quantity::ZERO, cost: Notional::ZERO });
+        let gross = self.gross.entry(key.clone()).or_insert_with(|| Gross {
+            settle: settle.clone(),
+            quantity: Quantity::ZERO,
+            cost: Notional::ZERO,
+        });
         gross.quantity = gross.quantity.plus(after.quantity)?.minus(before.quantity)?;
         gross.cost = gross.cost.plus(after.cost)?.minus(before.cost)?;
         if gross.quantity.is_zero() && gross.cost.is_zero() {

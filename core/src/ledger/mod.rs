@@ -160,7 +160,11 @@ impl Ledger {
     }
 
     /// The open positions on one instrument of one account.
-    pub fn positions_on<'a>(&'a self, account: &'a AccountId, symbol: &'a VenueSymbol) -> impl Iterator<Item = (&'a PositionKey, &'a Position)> {
+    pub fn positions_on<'a>(
+        &'a self,
+        account: &'a AccountId,
+        symbol: &'a VenueSymbol,
+    ) -> impl Iterator<Item = (&'a PositionKey, &'a Position)> {
         self.positions.iter().filter(move |(key, _)| key.account == *account && key.symbol == *symbol)
     }
 

@@ -183,7 +183,14 @@ impl Position {
     }
 
     /// Changes quantity and cost; returns what was realized.
-    fn exchange(&mut self, side: Side, quantity: Quantity, price: Price, signal: &SignalId, closes: Option<&SignalId>) -> Result<Amount, NumberError> {
+    fn exchange(
+        &mut self,
+        side: Side,
+        quantity: Quantity,
+        price: Price,
+        signal: &SignalId,
+        closes: Option<&SignalId>,
+    ) -> Result<Amount, NumberError> {
         let held = self.quantity.magnitude();
         let opens = held.is_zero() || self.quantity.is_long() == side.is_buy();
         if opens {
@@ -191,7 +198,8 @@ impl Position {
             return Ok(Amount::ZERO);
         }
         let closed = quantity.min(held);
-        let part = exact::apportion(self.cost.decimal(), closed.decimal(), held.decimal(), self.terms.money_scale).ok_or(overflow("share of cost"))?;
+        let part = exact::apportion(self.cost.decimal(), closed.decimal(), held.decimal(), self.terms.money_scale)
+            .ok_or(overflow("share of cost"))?;
         let part = Amount::new(part)?;
         let value = price.notional(closed)?.amount();
         let value = if self.quantity.is_long() { value } else { -value };
@@ -286,14 +294,20 @@ mod tests {
         assert_eq!(booked.realized.to_string(), "-2");
         assert_eq!(position.quantity().to_string(), "-3");
         assert_eq!(position.unrealized("8".parse().unwrap()).unwrap().to_string(), "3");
-        assert_eq!(position.lots().map(|lot| (lot.signal.as_str(), lot.quantity.to_string())).collect::<Vec<_>>(), [("two", "3".to_owned())]);
+        assert_eq!(
+            position.lots().map(|lot| (lot.signal.as_str(), lot.quantity.to_string())).collect::<Vec<_>>(),
+            [("two", "3".to_owned())]
+        );
     }
 
     #[test]
     fn a_fee_in_base_shrinks_the_lot_and_is_valued_at_the_trade() {
         let mut position = flat(Market::Spot);
         let booked = position.apply(&trade(Side::Buy, "2", "10", ("0.02", "HYPE")), &signal("one"), None).unwrap();
-        assert_eq!((position.quantity().to_string(), position.cost().to_string(), booked.fee.to_string()), ("1.98".into(), "19.8".into(), "0.2".into()));
+        assert_eq!(
+            (position.quantity().to_string(), position.cost().to_string(), booked.fee.to_string()),
+            ("1.98".into(), "19.8".into(), "0.2".into())
+        );
         let booked = position.apply(&trade(Side::Sell, "1", "10", ("0.1", "BNB")), &signal("two"), None).unwrap();
         assert_eq!(booked.other_fee, Some(("BNB".parse().unwrap(), "0.1".parse().unwrap())));
     }

@@ -19,9 +19,7 @@ pub struct NameError {
 }
 
 fn check(text: &str, what: &'static str, longest: usize) -> Result<(), NameError> {
-    let fits = !text.is_empty()
-        && text.len() <= longest
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/@-".contains(&b));
+    let fits = !text.is_empty() && text.len() <= longest && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/@-".contains(&b));
     if fits { Ok(()) } else { Err(NameError { what, got: text.chars().take(80).collect(), longest }) }
 }
 

@@ -227,13 +227,17 @@ impl Instrument {
             return Err(wrong("lot_size is 0, but must be greater than 0".into()));
         }
         if spec.max_quantity < spec.min_quantity || spec.max_quantity.is_zero() {
-            return Err(wrong(format!("max_quantity is {}, but must be at least min_quantity {} and above 0", spec.max_quantity, spec.min_quantity)));
+            return Err(wrong(format!(
+                "max_quantity is {}, but must be at least min_quantity {} and above 0",
+                spec.max_quantity, spec.min_quantity
+            )));
         }
         let bands_ascend = spec.price_rule.bands.windows(2).all(|pair| pair[0].0 < pair[1].0);
         if !bands_ascend {
             return Err(wrong("price bands must ascend".into()));
         }
-        let all: Vec<Decimal> = spec.price_rule.steps(spec.max_price.decimal()).chain(spec.price_rule.bands.iter().map(|(_, step)| step.decimal())).collect();
+        let all: Vec<Decimal> =
+            spec.price_rule.steps(spec.max_price.decimal()).chain(spec.price_rule.bands.iter().map(|(_, step)| step.decimal())).collect();
         let nested = all.iter().all(|a| all.iter().all(|b| a.max(b).checked_rem(*a.min(b)).is_some_and(|rest| rest.is_zero())));
         if !nested {
             return Err(wrong("the steps of its price rule do not divide one another, so that no grid satisfies all".into()));
@@ -242,7 +246,11 @@ impl Instrument {
             return Err(wrong("its price rule bounds no decimals: give tick_size, decimals or bands".into()));
         };
         let quantity_scale = spec.lot_size.decimal().scale();
-        let digits = price_scale + quantity_scale + integer_digits(spec.max_price.decimal()) + integer_digits(spec.max_quantity.decimal()) + HEADROOM_DIGITS;
+        let digits = price_scale
+            + quantity_scale
+            + integer_digits(spec.max_price.decimal())
+            + integer_digits(spec.max_quantity.decimal())
+            + HEADROOM_DIGITS;
         if digits > 28 {
             return Err(wrong(format!(
                 "a notional can have {digits} digits ({price_scale} + {quantity_scale} decimals, max_price {}, max_quantity {}), but at most 28 are exact: lower max_price or max_quantity",
@@ -291,14 +299,22 @@ impl Instrument {
     /// A sentence that names the filter, the value and what fits.
     pub fn check_order(&self, quantity: Quantity, price: Price, reduce_only: bool) -> Result<(), String> {
         if quantity < self.min_quantity || quantity.is_zero() {
-            return Err(format!("quantity {quantity} is below the smallest order of {}, {} {}", self.symbol, self.min_quantity.max(self.lot_size), self.base));
+            return Err(format!(
+                "quantity {quantity} is below the smallest order of {}, {} {}",
+                self.symbol,
+                self.min_quantity.max(self.lot_size),
+                self.base
+            ));
         }
         if quantity > self.max_quantity {
             return Err(format!("quantity {quantity} is above the largest order of {}, {} {}", self.symbol, self.max_quantity, self.base));
         }
         let notional = price.notional(quantity).map_err(|e| e.to_string())?;
         if !reduce_only && notional < self.min_notional {
-            return Err(format!("notional {notional} is below the smallest order of {}, {} {}", self.symbol, self.min_notional, self.quote));
+            return Err(format!(
+                "notional {notional} is below the smallest order of {}, {} {}",
+                self.symbol, self.min_notional, self.quote
+            ));
         }
         Ok(())
     }
@@ -309,9 +325,14 @@ impl Instrument {
     /// A sentence that names the value and the bound.
     pub fn check_trade(&self, price: Price, quantity: Quantity) -> Result<(), String> {
         if price > self.max_price || quantity > self.max_quantity {
-            return Err(format!("a trade of {quantity} at {price} is outside the bounds of {} (at most {} at {})", self.symbol, self.max_quantity, self.max_price));
+            return Err(format!(
+                "a trade of {quantity} at {price} is outside the bounds of {} (at most {} at {})",
+                self.symbol, self.max_quantity, self.max_price
+            ));
         }
-        if price.decimal().scale() > self.price_rule.scale().unwrap_or(0) + 2 || quantity.decimal().scale() > self.lot_size.decimal().scale() {
+        if price.decimal().scale() > self.price_rule.scale().unwrap_or(0) + 2
+            || quantity.decimal().scale() > self.lot_size.decimal().scale()
+        {
             return Err(format!("a trade of {quantity} at {price} has more decimals than {} trades in", self.symbol));
         }
         price.notional(quantity).map(|_| ()).map_err(|e: NumberError| e.to_string())

@@ -4,8 +4,8 @@ pub mod ids;
 pub mod number;
 pub mod time;
 
-pub mod instrument;
 pub mod close;
+pub mod instrument;
 pub mod signal;
 
 pub mod execution;

@@ -196,8 +196,23 @@ pub enum SignalError {
 
 /// The fields of the contract, for suggestions.
 const FIELDS: &[&str] = &[
-    "id", "agent", "asset", "market", "direction", "confidence", "created_at", "valid_for", "sizing", "leverage", "slippage", "order",
-    "exits", "venues", "routing", "leg_policy", "metadata",
+    "id",
+    "agent",
+    "asset",
+    "market",
+    "direction",
+    "confidence",
+    "created_at",
+    "valid_for",
+    "sizing",
+    "leverage",
+    "slippage",
+    "order",
+    "exits",
+    "venues",
+    "routing",
+    "leg_policy",
+    "metadata",
 ];
 
 impl Signal {
@@ -223,9 +238,7 @@ impl Signal {
         if let Some(unknown) = fields.keys().find(|key| !FIELDS.contains(&key.as_str())) {
             return Err(SignalError::Form { id, reason: format!("unknown field `{unknown}`; the fields are {}", FIELDS.join(", ")) });
         }
-        let unsupported = |field, reason| {
-            Err(SignalError::Unsupported { id: id.clone().unwrap_or_default(), field, reason })
-        };
+        let unsupported = |field, reason| Err(SignalError::Unsupported { id: id.clone().unwrap_or_default(), field, reason });
         if fields.get("exits").is_some_and(|exits| !exits.is_null()) {
             return unsupported("exits", "positions are closed with close_positions");
         }
@@ -352,7 +365,10 @@ mod tests {
 
     #[test]
     fn the_canonical_form_reads_back() {
-        let signal = with(r#""order":{"type":"limit","price":"38.10","time_in_force":"ioc"},"confidence":0.8,"created_at":"2026-01-31T12:00:00+01:00""#).unwrap();
+        let signal = with(
+            r#""order":{"type":"limit","price":"38.10","time_in_force":"ioc"},"confidence":0.8,"created_at":"2026-01-31T12:00:00+01:00""#,
+        )
+        .unwrap();
         let again = Signal::from_json(&signal.canonical()).unwrap();
         assert_eq!(again, signal);
         assert_eq!(again.confidence.unwrap().to_string(), "0.8");

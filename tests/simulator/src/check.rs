@@ -39,10 +39,17 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     let mut found = Vec::new();
     if stop == Stop::OutOfTime {
         let book = world.kernel().map(|kernel| kernel.state().book());
-        let orders: Vec<String> = book.iter().flat_map(|book| book.unsettled().map(|id| format!("{id} {:?}", book.order(id).map(|order| &order.state)))).collect();
+        let orders: Vec<String> = book
+            .iter()
+            .flat_map(|book| book.unsettled().map(|id| format!("{id} {:?}", book.order(id).map(|order| &order.state))))
+            .collect();
         let legs: Vec<_> = book.iter().flat_map(|book| book.planned()).collect();
-        let accounts: Vec<_> = world.setup.accounts.keys().filter(|account| world.kernel().is_none_or(|kernel| !kernel.state().is_ready(account))).collect();
-        found.push(Violation::new("it ends", format!("when virtual time ran out, orders {orders:?} were unsettled, legs {legs:?} planned, accounts {accounts:?} not ready")));
+        let accounts: Vec<_> =
+            world.setup.accounts.keys().filter(|account| world.kernel().is_none_or(|kernel| !kernel.state().is_ready(account))).collect();
+        found.push(Violation::new(
+            "it ends",
+            format!("when virtual time ran out, orders {orders:?} were unsettled, legs {legs:?} planned, accounts {accounts:?} not ready"),
+        ));
     }
     let Some(kernel) = world.kernel() else {
         found.push(Violation::new("it runs", "no process was left".into()));
@@ -134,21 +141,28 @@ fn books_equal_venue(world: &World, book: &Book, found: &mut Vec<Violation>) {
                 let theirs = at_venue.positions.get(&symbol).map_or(SignedQuantity::ZERO, |position| position.quantity);
                 match book.ledger().venue_quantity(account, &symbol) {
                     Ok(ours) if ours == theirs => {}
-                    ours => found.push(Violation::new("books equal venue", format!("{account} {symbol}: the venue has {theirs}, we have {ours:?}"))),
+                    ours => found
+                        .push(Violation::new("books equal venue", format!("{account} {symbol}: the venue has {theirs}, we have {ours:?}"))),
                 }
             }
             let key = CapitalKey { account: account.clone(), deployment: None, currency: usdc.clone() };
             let capital = book.ledger().capital(&key);
             let fees = at_venue.fills.iter().try_fold(Amount::ZERO, |sum, fill| sum.plus(fill.fee.amount));
             if fees.as_ref() != Ok(&capital.fees) {
-                found.push(Violation::new("money is conserved", format!("{account}: fees are {fees:?} at the venue, {} here", capital.fees)));
+                found.push(Violation::new(
+                    "money is conserved",
+                    format!("{account}: fees are {fees:?} at the venue, {} here", capital.fees),
+                ));
             }
-            let unrealized = book.ledger().positions().filter(|(key, _)| key.account == *account).try_fold(Amount::ZERO, |sum, (key, position)| {
-                let mark = medium.server.mark(&key.symbol, now.wall)?;
-                sum.plus(position.unrealized(mark).ok()?).ok()
-            });
+            let unrealized =
+                book.ledger().positions().filter(|(key, _)| key.account == *account).try_fold(Amount::ZERO, |sum, (key, position)| {
+                    let mark = medium.server.mark(&key.symbol, now.wall)?;
+                    sum.plus(position.unrealized(mark).ok()?).ok()
+                });
             let funded = book.ledger().funded(account, &usdc);
-            let ours = funded.zip(unrealized).and_then(|(funded, unrealized)| funded.plus(capital.realized).ok()?.plus(unrealized).ok()?.minus(capital.fees).ok());
+            let ours = funded
+                .zip(unrealized)
+                .and_then(|(funded, unrealized)| funded.plus(capital.realized).ok()?.plus(unrealized).ok()?.minus(capital.fees).ok());
             let theirs = medium.server.equity(account, &usdc, now.wall).ok();
             if funded.is_some() && ours != theirs {
                 found.push(Violation::new("money is conserved", format!("{account}: equity is {theirs:?} at the venue, {ours:?} here")));

@@ -13,8 +13,8 @@ mod wire;
 mod world;
 
 pub use self::check::Violation;
-pub use omnivenue_paper::{FaultKind, RequestKind};
 pub use self::random::Random;
 pub use self::scenario::{Action, Rule, Scenario};
 pub use self::story::Story;
 pub use self::world::{Coverage, History, Stop, run};
+pub use omnivenue_paper::{FaultKind, RequestKind};

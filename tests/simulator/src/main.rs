@@ -73,7 +73,13 @@ fn campaign(from: u64, count: u64) -> ExitCode {
         println!("{seen:>12}  {what}");
     }
     let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-    println!("\n{count} histories in {}.{:03} s: {} a second; {} failed", millis / 1000, millis % 1000, count.saturating_mul(1000) / millis, total.1.len());
+    println!(
+        "\n{count} histories in {}.{:03} s: {} a second; {} failed",
+        millis / 1000,
+        millis % 1000,
+        count.saturating_mul(1000) / millis,
+        total.1.len()
+    );
     for (seed, violations) in total.1.iter().take(20) {
         println!("seed {seed}: {}", violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     }

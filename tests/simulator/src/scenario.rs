@@ -132,18 +132,29 @@ impl Scenario {
     /// A scenario on venues of these rules.
     #[must_use]
     pub fn with(rules: &[Rule], random: &mut Random, faults_per_mille: u16) -> Self {
-        let exchanges: Vec<Config> = rules.iter().enumerate().map(|(index, rule)| exchange(index, *rule, random, faults_per_mille)).collect();
+        let exchanges: Vec<Config> =
+            rules.iter().enumerate().map(|(index, rule)| exchange(index, *rule, random, faults_per_mille)).collect();
         let timing = Timing { leg_deadline: Duration::from_secs(2), reconcile_every: Duration::from_secs(5), ..Timing::default() };
         let account_limits = Limits { max_notional: Some(name("4000")), ..Limits::default() };
         let accounts: BTreeMap<AccountId, AccountSetup> = exchanges
             .iter()
-            .flat_map(|exchange| exchange.accounts.keys().map(|account| (account.clone(), AccountSetup { venue: exchange.id.clone(), limits: account_limits })))
+            .flat_map(|exchange| {
+                exchange
+                    .accounts
+                    .keys()
+                    .map(|account| (account.clone(), AccountSetup { venue: exchange.id.clone(), limits: account_limits }))
+            })
             .collect();
-        let shares: Vec<AccountShare> = accounts.keys().map(|account| AccountShare { account: account.clone(), allocation: Some(name("3000")) }).collect();
+        let shares: Vec<AccountShare> =
+            accounts.keys().map(|account| AccountShare { account: account.clone(), allocation: Some(name("3000")) }).collect();
         let deployment = |agent: &str| DeploymentSetup {
             agent: name(agent),
             accounts: shares.clone(),
-            limits: Limits { max_order_notional: Some(name("1500")), max_asset_notional: Some(name("2500")), max_notional: Some(name("5000")) },
+            limits: Limits {
+                max_order_notional: Some(name("1500")),
+                max_asset_notional: Some(name("2500")),
+                max_notional: Some(name("5000")),
+            },
         };
         let setup = Setup {
             venues: BTreeMap::new(),
@@ -183,7 +194,8 @@ fn exchange(index: usize, rule: Rule, random: &mut Random, faults_per_mille: u16
     config.depth = random.chance(30).then(|| name("400"));
     config.id = id;
     let count = 1 + random.below(2);
-    config.accounts = (0..count).map(|account| (name(&format!("account{index}{account}")), BTreeMap::from([(name("USDC"), name("10000"))]))).collect();
+    config.accounts =
+        (0..count).map(|account| (name(&format!("account{index}{account}")), BTreeMap::from([(name("USDC"), name("10000"))]))).collect();
     config.latency.request = Duration::from_millis(random.below(30));
     config.latency.answer = Duration::from_millis(random.below(30));
     config.latency.jitter = Duration::from_millis(random.below(60));
@@ -204,7 +216,10 @@ fn script(random: &mut Random) -> Vec<(u64, Action)> {
             Action::Execute(Box::new(signal(&id, random)))
         } else if roll < 78 {
             // The same signal again: as it was, so that nothing new may come of it.
-            let earlier = script.iter().filter_map(|(_, action)| if let Action::Execute(signal) = action { Some(signal.clone()) } else { None }).next();
+            let earlier = script
+                .iter()
+                .filter_map(|(_, action)| if let Action::Execute(signal) = action { Some(signal.clone()) } else { None })
+                .next();
             Action::Execute(earlier.expect("a signal was sent before"))
         } else if roll < 82 {
             Action::Cancel(name(random.pick(ids.as_slice()).as_str()))

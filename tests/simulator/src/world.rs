@@ -15,11 +15,11 @@ use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{Account, AccountSnapshot, Venue};
 use omnivenue_paper::{FaultConfig, PaperAccount, PaperVenue, Server, Store};
 
+use crate::Random;
 use crate::check::{self, Violation};
 use crate::scenario::{Action, Scenario};
 use crate::story::Story;
 use crate::wire::{Fate, Sent, Wire};
-use crate::Random;
 
 /// Midnight, 2026-01-01: the simulator's wall clock starts here.
 const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
@@ -165,7 +165,10 @@ pub fn run(seed: u64, scenario: &Scenario, told: bool) -> History {
 
 impl World {
     pub(crate) fn now(&self) -> Now {
-        Now { wall: Timestamp::from_micros(START.as_micros() + i64::try_from(self.elapsed).expect("virtual time is short")), monotonic: self.elapsed }
+        Now {
+            wall: Timestamp::from_micros(START.as_micros() + i64::try_from(self.elapsed).expect("virtual time is short")),
+            monotonic: self.elapsed,
+        }
     }
 
     fn fate(&self) -> std::sync::MutexGuard<'_, Fate> {
@@ -178,7 +181,8 @@ impl World {
     }
 
     fn live(&mut self, scenario: &Scenario) -> Stop {
-        let mut script: VecDeque<(u64, usize)> = scenario.script.iter().enumerate().map(|(index, (at, _))| (at * 1000 + 500_000, index)).collect();
+        let mut script: VecDeque<(u64, usize)> =
+            scenario.script.iter().enumerate().map(|(index, (at, _))| (at * 1000 + 500_000, index)).collect();
         let mut next_quotes = 0;
         self.start();
         loop {
@@ -289,14 +293,20 @@ impl World {
                     self.story.tell(now.wall, || format!("place {} on {account}: {}", order.client_order_id(), order.wire()));
                     self.spawn(&account, move |account| async move {
                         let result = account.place(&order).await;
-                        Message::Input(Input::Placed { order: order.client_order_id().clone(), result: result.map_err(|e| Failure::from(&e)) })
+                        Message::Input(Input::Placed {
+                            order: order.client_order_id().clone(),
+                            result: result.map_err(|e| Failure::from(&e)),
+                        })
                     });
                 }
                 Task::Probe { account, order, permission } => {
                     self.coverage.add("probes", 1);
                     self.spawn(&account, move |account| async move {
                         let result = account.probe(&order, permission).await;
-                        Message::Input(Input::Probed { order: order.client_order_id().clone(), result: result.map_err(|e| Failure::from(&e)) })
+                        Message::Input(Input::Probed {
+                            order: order.client_order_id().clone(),
+                            result: result.map_err(|e| Failure::from(&e)),
+                        })
                     });
                 }
                 Task::Cancel { account, symbol, order } => {
@@ -505,7 +515,11 @@ impl World {
     fn is_quiet(&self) -> bool {
         let Some(process) = &self.process else { return false };
         let book = process.kernel.state().book();
-        let resting = |id: &ClientOrderId| book.order(id).is_some_and(|order| matches!(order.state, omnivenue_core::model::order::OrderState::Open { .. }) && !(order.filled.quantity < order.reported));
+        let resting = |id: &ClientOrderId| {
+            book.order(id).is_some_and(|order| {
+                matches!(order.state, omnivenue_core::model::order::OrderState::Open { .. }) && order.filled.quantity >= order.reported
+            })
+        };
         let settled = book.unsettled().all(resting) && book.planned().next().is_none();
         let accounts = self.setup.accounts.keys().all(|account| process.kernel.state().is_ready(account));
         // Late commits and late fills may still be under way inside the exchanges; the engine must have compared itself with them since.
@@ -518,10 +532,14 @@ impl World {
     fn resolve_by_hand(&mut self) {
         let Some(process) = &self.process else { return };
         let book = process.kernel.state().book();
-        let unknown: Vec<ClientOrderId> = book.unsettled().filter(|id| book.order(id).is_some_and(|order| order.state.is_unknown())).cloned().collect();
+        let unknown: Vec<ClientOrderId> =
+            book.unsettled().filter(|id| book.order(id).is_some_and(|order| order.state.is_unknown())).cloned().collect();
         let truths: Vec<_> = self.wires.iter().map(|wire| wire.open().server.truth()).collect();
         for id in unknown {
-            let exists = truths.iter().flat_map(|truth| truth.accounts.values()).any(|account| account.orders.iter().any(|order| *order.client_order_id() == id));
+            let exists = truths
+                .iter()
+                .flat_map(|truth| truth.accounts.values())
+                .any(|account| account.orders.iter().any(|order| *order.client_order_id() == id));
             if exists {
                 continue;
             }

@@ -58,7 +58,16 @@ fn seeds_hold() {
         total.merge(&history.coverage);
     }
     // Silence is no proof: the seeds must have met what they are there for.
-    for what in ["event became_unknown", "event proved_absent", "event resolved", "event superseded", "event killed", "journal writes failed", "emergency orders recognized", "orders canceled"] {
+    for what in [
+        "event became_unknown",
+        "event proved_absent",
+        "event resolved",
+        "event superseded",
+        "event killed",
+        "journal writes failed",
+        "emergency orders recognized",
+        "orders canceled",
+    ] {
         assert!(total.counts.contains_key(what), "no seed met: {what}");
     }
 }
