@@ -3,7 +3,7 @@
 //! It runs the step, has orders prepared at once, gathers entries into batches, and hands out an order only when the batch with its intent
 //! is durable: the one place where [`Journaled`] is made. It knows no clock, no runtime and no thread.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -128,6 +128,9 @@ pub enum ReplayError {
     },
 }
 
+/// How many orders are remembered as traded in full.
+const WHOLE: usize = 65_536;
+
 /// How many entries are read at once.
 const PAGE: usize = 1_000;
 
@@ -167,6 +170,8 @@ pub struct Kernel {
     urgent: bool,
     /// The journal cannot be written: nothing is gathered for it any more.
     journal_failed: bool,
+    /// Orders no longer at hand that are known to have traded in full.
+    whole: BTreeSet<ClientOrderId>,
     /// Metadata of a signal under way, until its entry takes it.
     metadata: Option<String>,
 }
@@ -197,6 +202,7 @@ impl Kernel {
             orders: Vec::new(),
             urgent: false,
             journal_failed: false,
+            whole: BTreeSet::new(),
             metadata: None,
         })
     }
@@ -282,20 +288,28 @@ impl Kernel {
         let result = result.map(|mut snapshot| {
             // Of an order that is no longer at hand, only what its record does not know yet is worth bringing it back.
             snapshot.fills.retain(|fill| {
-                let Some((id, record)) = fill.client_order_id.as_ref().and_then(|id| Some((id, self.recall(id)?))) else { return true };
-                let news = !record.order(id).is_some_and(|order| order.trades.contains_key(&fill.trade_id));
+                let Some(id) = &fill.client_order_id else { return true };
+                if self.whole.contains(id) {
+                    return false;
+                }
+                let Some(record) = self.recall(id) else { return true };
+                let news = record.order(id).is_none_or(|order| !order.trades.contains_key(&fill.trade_id));
                 if news {
                     recalled.insert(record.admission.number, record);
                 }
                 news
             });
             snapshot.orders.retain(|report| {
-                let Some(record) = self.recall(&report.client_order_id) else { return true };
-                let news = record.order(&report.client_order_id).is_none_or(|order| report.filled_quantity > order.reported);
-                if news {
-                    recalled.insert(record.admission.number, record.clone());
+                let id = &report.client_order_id;
+                if self.whole.contains(id) {
+                    return false;
                 }
-                news || recalled.contains_key(&record.admission.number)
+                let Some(record) = self.recall(id) else { return true };
+                let number = record.admission.number;
+                if record.order(id).is_none_or(|order| report.filled_quantity > order.reported) {
+                    recalled.insert(number, record);
+                }
+                recalled.contains_key(&number)
             });
             snapshot
         });
@@ -395,7 +409,21 @@ impl Kernel {
         Task::Answer { token, result: Err(CommandError::JournalUnwritable(error.to_string())), seq: 0 }
     }
 
-    fn recall(&self, order: &ClientOrderId) -> Option<ExecutionRecord> {
+    /// The execution of an order of ours that is no longer at hand. Costs a read of the journal: not done twice for an order of which all
+    /// has traded, since nothing more can come of it.
+    fn recall(&mut self, order: &ClientOrderId) -> Option<ExecutionRecord> {
+        let record = self.look_up(order)?;
+        let whole = record.order(order).is_some_and(|order| order.filled.quantity >= order.prepared().request.quantity);
+        if whole {
+            if self.whole.len() >= WHOLE {
+                self.whole.clear();
+            }
+            self.whole.insert(order.clone());
+        }
+        Some(record)
+    }
+
+    fn look_up(&self, order: &ClientOrderId) -> Option<ExecutionRecord> {
         let book = self.state.book();
         if book.leg_of(order).is_some() || book.namespace().is_empty() || !order.as_str().starts_with(book.namespace()) {
             return None;

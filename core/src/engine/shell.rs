@@ -24,7 +24,7 @@ const LINGER: Duration = Duration::from_millis(20);
 /// How long `Wait::Settled` waits at most.
 const SETTLE_WAIT: Duration = Duration::from_secs(60);
 /// Entries between two snapshots of the state.
-const SNAPSHOT_EVERY: u64 = 20_000;
+const SNAPSHOT_EVERY: u64 = 50_000;
 /// Inputs taken in one go before the batch is sent to the journal.
 const BURST: usize = 256;
 /// Reports and quotes that may wait on one stream.

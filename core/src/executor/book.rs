@@ -1,6 +1,7 @@
 //! The state that is the fold of the journal: executions, orders, books, latches. Changed by events, and by nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use crate::model::time::Timestamp;
 use crate::venue::{Effect, PreparedBody};
 
 /// Finished executions that stay at hand; older ones are found in the journal.
-pub const RETAINED: usize = 256;
+pub const RETAINED: usize = 1_024;
 
 /// Why an event cannot be folded: the journal is not one of ours, or a bound was broken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,7 +140,8 @@ pub struct Book {
     namespace: String,
     /// How often an engine has opened this journal: each start reserves a block of emergency names.
     starts: u64,
-    executions: BTreeMap<ExecutionNumber, ExecutionRecord>,
+    /// Shared, so that a copy of the book for a snapshot costs a pointer each.
+    executions: BTreeMap<ExecutionNumber, Arc<ExecutionRecord>>,
     last_execution: ExecutionNumber,
     signals: BTreeMap<SignalId, ExecutionNumber>,
     orders: BTreeMap<ClientOrderId, LegRef>,
@@ -187,12 +189,12 @@ impl Book {
     /// An execution at hand.
     #[must_use]
     pub fn execution(&self, number: ExecutionNumber) -> Option<&ExecutionRecord> {
-        self.executions.get(&number)
+        self.executions.get(&number).map(|record| &**record)
     }
 
     /// The executions at hand, oldest first.
     pub fn executions(&self) -> impl DoubleEndedIterator<Item = (ExecutionNumber, &ExecutionRecord)> {
-        self.executions.iter().map(|(number, record)| (*number, record))
+        self.executions.iter().map(|(number, record)| (*number, &**record))
     }
 
     /// The execution at hand of a signal or request.
@@ -293,7 +295,7 @@ impl Book {
         for event in events {
             book.apply(&event)?;
         }
-        Ok(book.executions.pop_last().map(|(_, record)| record))
+        Ok(book.executions.pop_last().map(|(_, record)| Arc::unwrap_or_clone(record)))
     }
 
     /// Folds one event.
@@ -350,12 +352,12 @@ impl Book {
     pub(super) fn admit(&mut self, header: Admission) {
         self.last_execution = self.last_execution.max(header.number);
         self.signals.insert(header.command.id().clone(), header.number);
-        self.executions.insert(header.number, ExecutionRecord { admission: header, legs: Vec::new() });
+        self.executions.insert(header.number, Arc::new(ExecutionRecord { admission: header, legs: Vec::new() }));
     }
 
     /// Notes where an execution turns next if a leg comes to nothing.
     pub(super) fn stand_by(&mut self, number: ExecutionNumber, standby: Vec<(DeploymentId, AccountId)>) {
-        if let Some(record) = self.executions.get_mut(&number) {
+        if let Some(record) = self.executions.get_mut(&number).map(Arc::make_mut) {
             record.admission.standby = standby;
         }
         self.settle(number);
@@ -363,7 +365,7 @@ impl Book {
 
     /// Adds a leg with what it reserves.
     pub(super) fn add_leg(&mut self, execution: ExecutionNumber, plan: &LegPlan) -> Result<(), FoldError> {
-        let record = self.executions.get_mut(&execution).ok_or(FoldError::UnknownLeg(LegRef::of(execution, 0)))?;
+        let record = self.executions.get_mut(&execution).map(Arc::make_mut).ok_or(FoldError::UnknownLeg(LegRef::of(execution, 0)))?;
         let at = LegRef::of(execution, record.legs.len());
         if let Some(place) = record.admission.standby.iter().position(|(d, a)| *d == plan.deployment && *a == plan.account) {
             record.admission.standby.remove(place);
@@ -383,7 +385,7 @@ impl Book {
     fn intend(&mut self, intent: &Intent) -> Result<(), FoldError> {
         let at = intent.leg;
         let id = intent.client_order_id().clone();
-        let record = self.executions.get_mut(&at.execution).ok_or(FoldError::UnknownLeg(at))?;
+        let record = self.executions.get_mut(&at.execution).map(Arc::make_mut).ok_or(FoldError::UnknownLeg(at))?;
         let leg = record.legs.get_mut(at.leg).ok_or(FoldError::UnknownLeg(at))?;
         let request = &intent.prepared.request;
         if request.purpose == Purpose::Close {
@@ -417,7 +419,7 @@ impl Book {
                 self.orders.insert(order.intent.client_order_id().clone(), LegRef::of(number, index));
             }
         }
-        self.executions.insert(number, record.clone());
+        self.executions.insert(number, Arc::new(record.clone()));
         self.finished.insert(number);
     }
 
@@ -636,7 +638,7 @@ impl Book {
     }
 
     fn leg_mut(&mut self, at: LegRef) -> Result<&mut LegRecord, FoldError> {
-        self.executions.get_mut(&at.execution).and_then(|record| record.legs.get_mut(at.leg)).ok_or(FoldError::UnknownLeg(at))
+        self.executions.get_mut(&at.execution).and_then(|record| Arc::make_mut(record).legs.get_mut(at.leg)).ok_or(FoldError::UnknownLeg(at))
     }
 
     fn order_mut(&mut self, at: LegRef, id: &ClientOrderId) -> Result<&mut OrderRecord, FoldError> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use omnivenue_core::engine::replay;
-use omnivenue_core::executor::Book;
+use omnivenue_core::executor::{Book, Setup};
 use omnivenue_core::journal::{Event, LegRef};
-use omnivenue_core::ledger::CapitalKey;
+use omnivenue_core::ledger::{CapitalKey, Level, Scope};
 use omnivenue_core::model::ids::{Asset, ClientOrderId};
-use omnivenue_core::model::number::{Amount, Notional, SignedQuantity};
+use omnivenue_core::model::number::{Amount, Factor, Notional, SignedQuantity};
 use omnivenue_core::model::order::Purpose;
 use omnivenue_paper::PlacementOutcome;
 
@@ -204,6 +204,24 @@ fn state_is_the_fold(world: &World, book: &Book, found: &mut Vec<Violation>) {
     if serde_json::from_str::<Book>(&text).ok().as_ref() != Some(book) {
         found.push(Violation::new("state is the fold", "a snapshot does not read back as it was".into()));
     }
+}
+
+/// The first limit that what is held, at cost, and what is on its way, at the worst price, exceed together.
+pub(crate) fn over_a_limit(setup: &Setup, book: &Book) -> Option<Violation> {
+    let accounts = setup.accounts.iter().map(|(id, account)| (Level::Account(id.clone()), account.limits));
+    let deployments = setup.deployments.iter().map(|(id, deployment)| (Level::Deployment(id.clone()), deployment.limits));
+    let levels = accounts.chain(deployments).chain([(Level::Global, setup.limits)]);
+    for (level, limits) in levels {
+        for (asset, limit) in [(None, limits.max_notional), (Some("HYPE"), limits.max_asset_notional), (Some("BTC"), limits.max_asset_notional)] {
+            let scope = Scope { level: level.clone(), asset: asset.map(|asset| asset.parse().expect("a valid asset")) };
+            let Some((limit, exposure)) = limit.zip(book.ledger().exposure(&scope)) else { continue };
+            let value = exposure.value(|_, _| None, |_| Some(Factor::ONE));
+            if value.as_ref().is_ok_and(|value| *value > limit) {
+                return Some(Violation::new("within limits", format!("{scope:?}: {value:?} is at stake, the limit is {limit}")));
+            }
+        }
+    }
+    None
 }
 
 /// What the venues hold for us is within the account's limit, at what it cost.

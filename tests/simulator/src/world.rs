@@ -446,6 +446,10 @@ impl World {
         if self.meets("after a journal write") {
             return;
         }
+        let over = self.kernel().and_then(|kernel| check::over_a_limit(&self.setup, kernel.state().book()));
+        if let Some(found) = over {
+            self.violations.push(found);
+        }
         self.with_kernel(|kernel| kernel.committed(now, batch));
     }
 
