@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::pending::Pending;
 use crate::executor::{Archived, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token, step};
 use crate::journal::{Archive, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, LegRef, StoreError};
 use crate::model::close::{CloseRequest, CloseTarget};
@@ -170,6 +171,7 @@ pub struct Kernel {
     urgent: bool,
     /// The journal cannot be written: nothing is gathered for it any more.
     journal_failed: bool,
+    pending: Pending,
     /// Orders no longer at hand that are known to have traded in full.
     whole: BTreeSet<ClientOrderId>,
     /// Metadata of a signal under way, until its entry takes it.
@@ -202,6 +204,7 @@ impl Kernel {
             orders: Vec::new(),
             urgent: false,
             journal_failed: false,
+            pending: Pending::default(),
             whole: BTreeSet::new(),
             metadata: None,
         })
@@ -371,6 +374,7 @@ impl Kernel {
     /// The batch is durable: its orders may go out.
     pub fn committed(&mut self, now: Now, batch: Batch) -> Vec<Task> {
         self.durable = batch.last;
+        self.pending.durable(batch.last);
         batch.orders.into_iter().flat_map(|order| self.input(now, Input::Durable { order })).collect()
     }
 
@@ -381,7 +385,7 @@ impl Kernel {
     pub fn execution(&self, number: ExecutionNumber) -> Result<Option<ExecutionRecord>, StoreError> {
         match self.state.book().execution(number) {
             Some(record) => Ok(Some(record.clone())),
-            None => rebuild(&*self.archive, number),
+            None => self.rebuild(number),
         }
     }
 
@@ -392,16 +396,29 @@ impl Kernel {
     pub fn execution_of(&self, id: &SignalId) -> Result<Option<ExecutionNumber>, StoreError> {
         match self.state.book().execution_of(id) {
             Some(number) => Ok(Some(number)),
+            None => self.away(id),
+        }
+    }
+
+    /// The execution of a signal that is no longer at hand.
+    fn away(&self, id: &SignalId) -> Result<Option<ExecutionNumber>, StoreError> {
+        match self.pending.signal(id) {
+            Some(number) => Ok(Some(number)),
             None => self.archive.execution_of_signal(id),
         }
+    }
+
+    /// The record of an execution that is no longer at hand: from the journal, and from what is on its way there.
+    fn rebuild(&self, number: ExecutionNumber) -> Result<Option<ExecutionRecord>, StoreError> {
+        rebuild(&*self.archive, number, self.pending.events(number)?)
     }
 
     fn archived(&self, id: &SignalId) -> Result<Option<Archived>, StoreError> {
         if self.state.book().execution_of(id).is_some() {
             return Ok(None);
         }
-        let Some(execution) = self.archive.execution_of_signal(id)? else { return Ok(None) };
-        let record = rebuild(&*self.archive, execution)?;
+        let Some(execution) = self.away(id)? else { return Ok(None) };
+        let record = self.rebuild(execution)?;
         Ok(record.map(|record| Archived { execution, body_hash: record.admission.body_hash }))
     }
 
@@ -428,8 +445,11 @@ impl Kernel {
         if book.leg_of(order).is_some() || book.namespace().is_empty() || !order.as_str().starts_with(book.namespace()) {
             return None;
         }
-        let number = self.archive.execution_of_order(order).ok()??;
-        rebuild(&*self.archive, number).ok()?
+        let number = match self.pending.order(order) {
+            Some(number) => number,
+            None => self.archive.execution_of_order(order).ok()??,
+        };
+        self.rebuild(number).ok()?
     }
 
     fn record(&mut self, at: Timestamp, event: Event, execution: Option<ExecutionNumber>) {
@@ -451,8 +471,10 @@ impl Kernel {
         // What a venue can tell again may wait; what only we know may not.
         self.urgent |= !matches!(event, Event::Reported { .. } | Event::BecameUnknown { .. } | Event::Recalled(_));
         let kind = event.kind();
-        let body = serde_json::to_string(&event).expect("events are plain data and always serialize");
-        self.entries.push(Entry { seq: self.seq, at, kind, body, execution, index, metadata });
+        let body = serde_json::to_string(&event).expect("events are plain data and always serialize").into();
+        let entry = Entry { seq: self.seq, at, kind, body, execution, index, metadata };
+        self.pending.push(&entry);
+        self.entries.push(entry);
     }
 
     fn dispatch(&mut self, effect: Effect, inputs: &mut VecDeque<Input>, tasks: &mut Vec<Task>) {
@@ -520,12 +542,15 @@ fn internal(words: &str) -> Failure {
     Failure { kind: ErrorKind::Internal, effect: Happened::Refused, code: None, message: words.to_owned() }
 }
 
-/// The record of an execution from its entries in the journal.
+/// The record of an execution from its entries in the journal, and from numbered events that may follow them.
 ///
 /// # Errors
 /// [`StoreError`] when the entries cannot be read.
-pub fn rebuild(archive: &dyn Archive, number: ExecutionNumber) -> Result<Option<ExecutionRecord>, StoreError> {
+pub fn rebuild(archive: &dyn Archive, number: ExecutionNumber, more: Vec<(u64, Event)>) -> Result<Option<ExecutionRecord>, StoreError> {
     let entries = archive.entries_of(number)?;
+    let last = entries.last().map_or(0, |entry| entry.seq);
     let events = entries.iter().map(|entry| entry.event()).collect::<Result<Vec<_>, _>>()?;
-    Book::rebuild(events).map_err(|e| StoreError::Io(format!("execution {number} contradicts itself: {e}")))
+    // The journal may have them already, and not have said so yet.
+    let more = more.into_iter().filter(|(seq, _)| *seq > last).map(|(_, event)| event);
+    Book::rebuild(events.into_iter().chain(more)).map_err(|e| StoreError::Io(format!("execution {number} contradicts itself: {e}")))
 }

@@ -5,6 +5,7 @@ mod env;
 mod feed;
 mod handle;
 mod kernel;
+mod pending;
 mod report;
 mod shell;
 

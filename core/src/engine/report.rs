@@ -489,7 +489,7 @@ impl Books {
         let Some(number) = number else { return Ok(None) };
         let record = match self.book.execution(number) {
             Some(record) => Some(record.clone()),
-            None => rebuild(archive, number)?,
+            None => rebuild(archive, number, Vec::new())?,
         };
         Ok(record.map(|record| execution(&record, |_| None)))
     }

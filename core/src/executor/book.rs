@@ -152,7 +152,10 @@ pub struct Book {
     /// The order that reduces a position, one at a time per account and instrument.
     #[serde(with = "pairs")]
     closing: BTreeMap<(AccountId, VenueSymbol), ClientOrderId>,
-    finished: BTreeSet<ExecutionNumber>,
+    /// Finished executions at hand, by when they finished or came back.
+    finished: BTreeMap<u64, ExecutionNumber>,
+    finished_at: BTreeMap<ExecutionNumber, u64>,
+    last_finish: u64,
     ledger: Ledger,
     #[serde(with = "pairs")]
     kills: BTreeMap<KillScope, String>,
@@ -420,7 +423,7 @@ impl Book {
             }
         }
         self.executions.insert(number, Arc::new(record.clone()));
-        self.finished.insert(number);
+        self.finish(number);
     }
 
     fn apply_to_order(&mut self, at: LegRef, id: &ClientOrderId, event: &Event) -> Result<(), FoldError> {
@@ -638,7 +641,10 @@ impl Book {
     }
 
     fn leg_mut(&mut self, at: LegRef) -> Result<&mut LegRecord, FoldError> {
-        self.executions.get_mut(&at.execution).and_then(|record| Arc::make_mut(record).legs.get_mut(at.leg)).ok_or(FoldError::UnknownLeg(at))
+        self.executions
+            .get_mut(&at.execution)
+            .and_then(|record| Arc::make_mut(record).legs.get_mut(at.leg))
+            .ok_or(FoldError::UnknownLeg(at))
     }
 
     fn order_mut(&mut self, at: LegRef, id: &ClientOrderId) -> Result<&mut OrderRecord, FoldError> {
@@ -670,6 +676,14 @@ impl Book {
         Ok(())
     }
 
+    fn finish(&mut self, number: ExecutionNumber) {
+        if !self.finished_at.contains_key(&number) {
+            self.last_finish += 1;
+            self.finished.insert(self.last_finish, number);
+            self.finished_at.insert(number, self.last_finish);
+        }
+    }
+
     /// Keeps the indexes in step with an execution, and lets old finished ones go.
     fn settle(&mut self, number: ExecutionNumber) {
         let Some(record) = self.executions.get(&number) else { return };
@@ -679,10 +693,11 @@ impl Book {
             }
         }
         if record.is_finished() {
-            self.finished.insert(number);
+            self.finish(number);
         }
         while self.finished.len() > RETAINED {
-            let Some(oldest) = self.finished.pop_first() else { break };
+            let Some((_, oldest)) = self.finished.pop_first() else { break };
+            self.finished_at.remove(&oldest);
             let Some(record) = self.executions.get(&oldest).filter(|record| record.is_finished()) else { continue };
             self.signals.remove(record.admission.command.id());
             for order in record.legs.iter().flat_map(|leg| &leg.orders) {

@@ -9,7 +9,7 @@ use crate::model::execution::{Outcome, Reason, Timings};
 use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::instrument::{Instrument, Market, Side};
 use crate::model::number::{Amount, Factor, Leverage, Notional, Price, Quantity, SignedQuantity};
-use crate::model::order::OrderReport;
+use crate::model::order::{OrderReport, OrderRequest};
 use crate::model::signal::{OrderType, Signal};
 use crate::model::time::Timestamp;
 use crate::venue::{Effect, ErrorKind, VenueError};
@@ -177,6 +177,12 @@ pub struct Intent {
 }
 
 impl Intent {
+    /// What is asked of the venue.
+    #[must_use]
+    pub fn request(&self) -> &OrderRequest {
+        &self.prepared.request
+    }
+
     /// Our name of the order.
     #[must_use]
     pub fn client_order_id(&self) -> &ClientOrderId {

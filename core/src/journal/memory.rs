@@ -88,7 +88,7 @@ impl Journal for MemoryStore {
             let place = inner.entries.len();
             let previous = inner.entries.last().map_or(Hash::GENESIS, |last| last.hash);
             let hash = self.key.link(previous, entry.seq, entry.at, &entry.body);
-            inner.entries.push(StoredEntry { seq: entry.seq, at: entry.at, body: entry.body.clone(), hash });
+            inner.entries.push(StoredEntry { seq: entry.seq, at: entry.at, body: entry.body.to_string(), hash });
             if let Some(execution) = entry.execution {
                 inner.executions.entry(execution).or_default().push(place);
                 match &entry.index {

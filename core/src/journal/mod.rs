@@ -5,6 +5,7 @@ mod event;
 mod memory;
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 pub use self::chain::{ChainError, ChainKey, Hash};
 pub use self::event::{
@@ -42,8 +43,8 @@ pub struct Entry {
     pub at: Timestamp,
     /// The event's name.
     pub kind: &'static str,
-    /// The event as JSON, with its version.
-    pub body: String,
+    /// The event as JSON.
+    pub body: Arc<str>,
     /// The execution it belongs to, for finding an old one again.
     pub execution: Option<ExecutionNumber>,
     /// What the store indexes beside it.

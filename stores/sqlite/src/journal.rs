@@ -287,7 +287,7 @@ fn insert(conn: &Connection, key: &ChainKey, mut head: Head, entries: &[Entry]) 
         }
         let hash = key.link(head.hash, entry.seq, entry.at, &entry.body);
         let execution = entry.execution.map(to_sql);
-        line.execute((to_sql(entry.seq), entry.at.as_micros(), entry.kind, BODY_VERSION, &entry.body, execution, hash.as_bytes()))?;
+        line.execute((to_sql(entry.seq), entry.at.as_micros(), entry.kind, BODY_VERSION, &*entry.body, execution, hash.as_bytes()))?;
         if let (Some(execution), Some(index)) = (execution, &entry.index) {
             find_by(conn, index, execution)?;
         }

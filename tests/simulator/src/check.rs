@@ -58,6 +58,7 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     let book = kernel.state().book();
     exactly_once(world, &mut found);
     written_down_first(world, &mut found);
+    ends_rest_on_evidence(world, &mut found);
     books_equal_venue(world, book, &mut found);
     nothing_is_held_back(world, book, &mut found);
     state_is_the_fold(world, book, &mut found);
@@ -109,6 +110,27 @@ fn exactly_once(world: &World, found: &mut Vec<Violation>) {
     }
     for (leg, orders) in accepted.into_iter().filter(|(_, orders)| orders.len() > 1) {
         found.push(Violation::new("exactly once", format!("{leg:?} took effect {} times: {}", orders.len(), orders.join(", "))));
+    }
+}
+
+/// What was booked as never having taken effect never did: a lost answer is not a refusal, and a pause is not absence.
+fn ends_rest_on_evidence(world: &World, found: &mut Vec<Violation>) {
+    let mut accepted: Vec<ClientOrderId> = Vec::new();
+    for wire in &world.wires {
+        let medium = wire.open();
+        let taken = medium.server.placements().filter(|placement| matches!(placement.outcome, PlacementOutcome::Accepted(_)));
+        accepted.extend(taken.filter_map(|placement| placement.client_order_id.clone()));
+    }
+    for entry in world.store.entries() {
+        let (order, how) = match entry.event() {
+            Ok(Event::Failed { order, .. }) => (order, "failed"),
+            Ok(Event::ProvedAbsent { order, .. }) => (order, "absent for ever"),
+            Ok(Event::Superseded { order, .. }) => (order, "never sent"),
+            _ => continue,
+        };
+        if accepted.contains(&order) {
+            found.push(Violation::new("ends rest on evidence", format!("{order} was booked as {how}, but the venue took it")));
+        }
     }
 }
 
@@ -212,7 +234,9 @@ pub(crate) fn over_a_limit(setup: &Setup, book: &Book) -> Option<Violation> {
     let deployments = setup.deployments.iter().map(|(id, deployment)| (Level::Deployment(id.clone()), deployment.limits));
     let levels = accounts.chain(deployments).chain([(Level::Global, setup.limits)]);
     for (level, limits) in levels {
-        for (asset, limit) in [(None, limits.max_notional), (Some("HYPE"), limits.max_asset_notional), (Some("BTC"), limits.max_asset_notional)] {
+        for (asset, limit) in
+            [(None, limits.max_notional), (Some("HYPE"), limits.max_asset_notional), (Some("BTC"), limits.max_asset_notional)]
+        {
             let scope = Scope { level: level.clone(), asset: asset.map(|asset| asset.parse().expect("a valid asset")) };
             let Some((limit, exposure)) = limit.zip(book.ledger().exposure(&scope)) else { continue };
             let value = exposure.value(|_, _| None, |_| Some(Factor::ONE));

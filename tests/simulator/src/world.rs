@@ -440,7 +440,7 @@ impl World {
             return self.with_kernel(|kernel| kernel.input(now, Input::JournalFailed { reason: error.to_string() }));
         }
         for entry in &batch.entries {
-            let (at, body) = (entry.at, entry.body.clone());
+            let (at, body) = (entry.at, Arc::clone(&entry.body));
             self.story.tell(at, || format!("journal {}: {body}", entry.seq));
         }
         if self.meets("after a journal write") {

@@ -336,7 +336,7 @@ fn a_late_trade_of_an_execution_long_gone_is_shown() {
         entries.push(reported(next(), execution, &order, "canceled", "0", &[]));
     }
     opened.journal.append(&entries).unwrap();
-    let record = omnivenue_core::engine::rebuild(&opened.archive, 1).unwrap().unwrap();
+    let record = omnivenue_core::engine::rebuild(&opened.archive, 1, Vec::new()).unwrap().unwrap();
     let recalled = entry(next(), &Event::Recalled(Box::new(record)), Some(1), None);
     let late = reported(next(), 1, "order1", "filled", "12.5", &[fill("t1", "order1", "40.1", "12.5")]);
     opened.journal.append(&[recalled, late]).unwrap();
