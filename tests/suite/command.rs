@@ -165,7 +165,7 @@ fn a_second_terminal_sees_and_steers_the_engine_that_runs() {
 
     drop(follower);
     let ended = engine.terminate();
-    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert_eq!(ended.code(), 1, "a signal of its own input was refused: {ended:?}");
     let files = books::files(home.path());
     files.assert_books_equal_venues();
     assert!(files.is_flat());
@@ -263,7 +263,7 @@ fn a_second_engine_is_told_whose_the_journal_is() {
     std::fs::remove_file(home.file(".omnivenue/control.sock")).unwrap();
     let owner = format!("(process {})", engine.id());
     home.run(&first("s-1")).failed(4, &["journal.db is in use by another engine", &owner, "stop that one first"]);
-    assert_eq!(home.json_error(4, &["run"])["code"], "in_use");
+    assert_eq!(home.json_error(4, &["run"])["code"], "journal_in_use");
     let config = Config::built_in(home.path());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let error = runtime.block_on(omnivenue::open(&config)).unwrap_err();

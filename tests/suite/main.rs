@@ -7,6 +7,7 @@ mod books;
 mod candles;
 mod support;
 
+mod bad_input;
 mod command;
 mod killed;
 mod recalled;
