@@ -350,7 +350,7 @@ mod tests {
     fn entry(seq: u64) -> Entry {
         let event = Event::Killed { scope: KillScope::All, reason: format!("{seq:01000}") };
         let body = serde_json::to_string(&event).unwrap();
-        Entry { seq, at: Timestamp::EPOCH, kind: event.kind(), body, execution: None, index: None, metadata: None }
+        Entry { seq, at: Timestamp::EPOCH, kind: event.kind(), body: body.into(), execution: None, index: None, metadata: None }
     }
 
     #[test]

@@ -168,7 +168,8 @@ fn the_write_ahead_log_stays_short() {
     let mut opened = place.open();
     let mut longest = 0;
     // Several times the bound, without a pause in which the thread could catch up.
-    let many: Vec<_> = plain(1..=60_000).into_iter().map(|entry| Entry { body: format!("\"{:01000}\"", entry.seq), ..entry }).collect();
+    let many: Vec<_> =
+        plain(1..=60_000).into_iter().map(|entry| Entry { body: format!("\"{:01000}\"", entry.seq).into(), ..entry }).collect();
     for (count, batch) in many.chunks(12).enumerate() {
         opened.journal.append(batch).unwrap();
         if count % 50 == 0 {

@@ -48,7 +48,7 @@ pub(crate) fn at(seq: u64) -> Timestamp {
 
 pub(crate) fn entry(seq: u64, event: &Event, execution: Option<ExecutionNumber>, index: Option<IndexKey>) -> Entry {
     let body = serde_json::to_string(event).unwrap();
-    Entry { seq, at: at(seq), kind: event.kind(), body, execution, index, metadata: None }
+    Entry { seq, at: at(seq), kind: event.kind(), body: body.into(), execution, index, metadata: None }
 }
 
 /// Entries that belong to nothing.
@@ -109,8 +109,8 @@ pub(crate) fn all(archive: &dyn Archive) -> Vec<StoredEntry> {
 }
 
 pub(crate) fn same(stored: &[StoredEntry], written: &[Entry]) {
-    let stored: Vec<_> = stored.iter().map(|e| (e.seq, e.at, e.body.as_str())).collect();
-    let written: Vec<_> = written.iter().map(|e| (e.seq, e.at, e.body.as_str())).collect();
+    let stored: Vec<_> = stored.iter().map(|e| (e.seq, e.at, &*e.body)).collect();
+    let written: Vec<_> = written.iter().map(|e| (e.seq, e.at, &*e.body)).collect();
     assert_eq!(stored, written);
 }
 

@@ -157,7 +157,7 @@ fn they_show_what_the_engine_would() {
         json!({"agent": "momentum", "deployment": "main", "direction": "long", "quantity": reports[0].quantity.to_string(),
                "entry_price": reports[0].entry_price.unwrap().to_string(), "signals": "[\"s-1\"]", "currency": "USDC"}),
     );
-    let (equity, reports) = (rows(&place, "equity"), books.equity());
+    let (equity, reports) = (rows(&place, "equity"), books.equity(None));
     assert_eq!(equity.len(), reports.len());
     for report in reports {
         let deployment = report.deployment.map(|id| id.to_string()).unwrap_or_default();
