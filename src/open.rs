@@ -139,7 +139,7 @@ pub fn archive(config: &Config) -> Result<Option<SqliteArchive>, OpenError> {
     if !path.exists() {
         return Ok(None);
     }
-    Ok(Some(SqliteArchive::read(&path, chain_key(config)?)?))
+    Ok(SqliteArchive::read_begun(&path, chain_key(config)?)?)
 }
 
 /// The key of the journal's hash chain, fetched from where it is kept.

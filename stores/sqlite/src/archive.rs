@@ -30,9 +30,25 @@ impl SqliteArchive {
         Self::open(&file::resolve(path)?, key)
     }
 
+    /// The same, but `None` where no journal has been begun: there is no file, or an engine is only just making it, or was killed
+    /// while it did.
+    ///
+    /// # Errors
+    /// [`StoreError::Incompatible`] when it is no journal of this format or was begun with another key.
+    pub fn read_begun(path: &Path, key: ChainKey) -> Result<Option<Self>, StoreError> {
+        let path = file::resolve(path)?;
+        if !file::exists_fit(&path)? {
+            return Ok(None);
+        }
+        Reader::open_begun(&path)?.map(|reader| Self::over(reader, &path, key)).transpose()
+    }
+
     /// Opens the journal with this canonical path.
     pub(crate) fn open(path: &Path, key: ChainKey) -> Result<Self, StoreError> {
-        let mut reader = Reader::open(path)?;
+        Self::over(Reader::open(path)?, path, key)
+    }
+
+    fn over(mut reader: Reader, path: &Path, key: ChainKey) -> Result<Self, StoreError> {
         let namespace = reader.read(|conn| Ok(schema::namespace(conn, path, &key)?))?;
         Ok(Self { reader: Mutex::new(reader), key, namespace })
     }

@@ -27,10 +27,19 @@ pub(crate) struct Reader {
 impl Reader {
     /// Opens the journal with this canonical path.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let immutable = !file::beside(path, "-wal").exists();
-        let conn = Some(connect(path, immutable)?);
-        let reader = Self { path: path.to_owned(), conn, immutable, opener: Opener::here() };
-        Ok(reader)
+        Self::open_begun(path)?.ok_or_else(|| error::not_a_journal(path))
+    }
+
+    /// The same; `None` for a file that is empty yet: an engine is making it a journal, or was killed while it did.
+    pub(crate) fn open_begun(path: &Path) -> Result<Option<Self>, StoreError> {
+        let engine = || file::beside(path, "-wal").exists();
+        let immutable = !engine();
+        let (conn, immutable) = match connect(path, immutable) {
+            // An engine has started meanwhile, and what was read may be half of what it wrote.
+            Ok(None) | Err(_) if immutable && engine() => (connect(path, false)?, false),
+            other => (other?, immutable),
+        };
+        Ok(conn.map(|conn| Self { path: path.to_owned(), conn: Some(conn), immutable, opener: Opener::here() }))
     }
 
     /// One read: the same reads through the same connection may be made twice, the result of the last is returned.
@@ -40,7 +49,7 @@ impl Reader {
             let conn = self.conn.as_ref().expect("the connection is only taken when the reader is dropped");
             let result = query(conn);
             if self.immutable && file::beside(&self.path, "-wal").exists() {
-                self.conn = Some(connect(&self.path, false)?);
+                self.conn = Some(connect(&self.path, false)?.ok_or_else(|| error::not_a_journal(&self.path))?);
                 self.immutable = false;
                 continue;
             }
@@ -61,7 +70,8 @@ impl Drop for Reader {
     }
 }
 
-fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
+/// `None` when the file is empty yet.
+fn connect(path: &Path, immutable: bool) -> Result<Option<Connection>, StoreError> {
     if !file::exists_fit(path)? {
         return Err(StoreError::Io(format!("{} does not exist", path.display())));
     }
@@ -75,7 +85,7 @@ fn connect(path: &Path, immutable: bool) -> Result<Connection, StoreError> {
     let prepared = conn.busy_timeout(Duration::from_secs(5)).and_then(|()| conn.pragma_update(None, "query_only", true));
     prepared.map_err(|e| error::sqlite(path, &e))?;
     match schema::examine(&conn, path)? {
-        Content::Journal => Ok(conn),
-        Content::Empty => Err(error::not_a_journal(path)),
+        Content::Journal => Ok(Some(conn)),
+        Content::Empty => Ok(None),
     }
 }

@@ -48,9 +48,11 @@ pub(crate) enum Content {
 /// Reads the marks of a file; refuses what is no journal or one of another format. Writes nothing.
 pub(crate) fn examine(conn: &Connection, path: &Path) -> Result<Content, StoreError> {
     let failed = |e: rusqlite::Error| error::sqlite(path, &e);
-    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
+    // One look: between two an engine may have made it a journal.
+    let look = conn.unchecked_transaction().map_err(failed)?;
+    let pragma = |name: &str| look.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
     let (application, format) = (pragma("application_id")?, pragma("user_version")?);
-    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let tables: i64 = look.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     match (application, format, tables) {
         (0, 0, 0) => Ok(Content::Empty),
         (APPLICATION, FORMAT, _) => Ok(Content::Journal),

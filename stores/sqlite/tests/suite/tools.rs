@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use omnivenue_core::journal::{ChainKey, Event, Journal, StoreError};
+use omnivenue_core::journal::{Archive, ChainKey, Event, Journal, StoreError};
 use omnivenue_sqlite::{Options, SqliteArchive, backup, export, open, verify};
 
 use crate::support::{Place, admitted, all, plain, prepared, same};
@@ -89,4 +89,35 @@ fn a_backup_has_what_is_only_in_the_write_ahead_log() {
     let mut restored = open(&copy, Options::default()).unwrap();
     restored.journal.append(&plain(61..=61)).unwrap();
     assert_eq!(restored.journal.head(), opened.journal.head());
+}
+
+#[test]
+fn a_journal_that_is_being_made_has_not_begun() {
+    let place = Place::new();
+    let begun = || SqliteArchive::read_begun(&place.journal, ChainKey::default());
+    assert!(begun().unwrap().is_none(), "no file");
+    fs::write(&place.journal, "").unwrap();
+    assert!(begun().unwrap().is_none(), "a file that nothing has been written into");
+    assert!(SqliteArchive::read(&place.journal, ChainKey::default()).unwrap_err().to_string().contains("is not a journal"));
+    // As it is between the two steps of its creation.
+    place.intruder().pragma_update(None, "journal_mode", "wal").unwrap();
+    assert!(begun().unwrap().is_none(), "a file that is no more than a database");
+    drop(place.open());
+    assert_eq!(begun().unwrap().unwrap().entries_after(0, 10).unwrap(), []);
+    fs::write(&place.journal, "something else").unwrap();
+    assert!(begun().unwrap_err().to_string().contains("is not a journal"));
+}
+
+#[test]
+fn looking_while_a_journal_is_made_never_fails() {
+    for _ in 0..30 {
+        let place = Place::new();
+        let journal = place.journal.clone();
+        let engine = std::thread::spawn(move || open(&journal, Options::default()).unwrap());
+        while !engine.is_finished() {
+            SqliteArchive::read_begun(&place.journal, ChainKey::default()).unwrap();
+        }
+        drop(engine.join().unwrap());
+        assert!(SqliteArchive::read_begun(&place.journal, ChainKey::default()).unwrap().is_some());
+    }
 }

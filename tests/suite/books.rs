@@ -1,0 +1,194 @@
+//! What must be true of the files when everything has ended: the journal and the simulated exchanges tell the same story.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use omnivenue::Config;
+use omnivenue::engine::Books;
+use omnivenue::journal::{Archive, ChainKey, Event, LegRef};
+use omnivenue::ledger::CapitalKey;
+use omnivenue::model::execution::{Execution, ExecutionStatus};
+use omnivenue::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
+use omnivenue::model::number::{Amount, Price, Quantity, SignedQuantity};
+use omnivenue::model::order::Purpose;
+use omnivenue::paper::Truth;
+use omnivenue::sqlite::SqliteArchive;
+
+/// The key of an entry: at most one order of it ever takes effect.
+pub(crate) type Key = (SignalId, DeploymentId, AccountId);
+
+/// The journal and the exchanges of a configuration, as their files tell.
+pub(crate) struct Files {
+    pub(crate) archive: SqliteArchive,
+    pub(crate) books: Books,
+    pub(crate) truths: BTreeMap<VenueId, Truth>,
+    /// The orders that the exchanges took, by the key they are for; closes apart.
+    pub(crate) entries: BTreeMap<Key, Vec<ClientOrderId>>,
+    pub(crate) closes: usize,
+    /// Orders of which the engine did not know, when it started, what had become of them.
+    pub(crate) interrupted: usize,
+}
+
+fn sum(amounts: impl IntoIterator<Item = Amount>) -> Amount {
+    amounts.into_iter().fold(Amount::ZERO, |sum, amount| sum.plus(amount).unwrap())
+}
+
+/// Legs and orders as the journal's entries tell, each for itself.
+struct Written {
+    keys: BTreeMap<LegRef, (Key, Purpose)>,
+    orders: BTreeMap<ClientOrderId, LegRef>,
+    interrupted: usize,
+}
+
+impl Written {
+    fn read(archive: &SqliteArchive) -> Self {
+        let mut written = Self { keys: BTreeMap::new(), orders: BTreeMap::new(), interrupted: 0 };
+        let mut commands = BTreeMap::new();
+        let mut seq = 0;
+        loop {
+            let page = archive.entries_after(seq, 1_000).unwrap();
+            let Some(last) = page.last() else { return written };
+            seq = last.seq;
+            for entry in &page {
+                match entry.event().unwrap() {
+                    Event::Admitted(admission) => {
+                        let purpose = if admission.valid_until.is_some() { Purpose::Entry } else { Purpose::Close };
+                        let id = admission.command.id().clone();
+                        for (leg, plan) in admission.legs.iter().enumerate() {
+                            let key = (id.clone(), plan.deployment.clone(), plan.account.clone());
+                            written.keys.insert(LegRef { execution: admission.number, leg }, (key, purpose));
+                        }
+                        commands.insert(admission.number, (id, purpose, admission.legs.len()));
+                    }
+                    Event::LegPlanned { execution, plan } => {
+                        let (id, purpose, legs) = commands.get_mut(&execution).unwrap();
+                        let key = (id.clone(), plan.deployment, plan.account);
+                        written.keys.insert(LegRef { execution, leg: *legs }, (key, *purpose));
+                        *legs += 1;
+                    }
+                    Event::Prepared(intent) => {
+                        let before = written.orders.insert(intent.client_order_id().clone(), intent.leg);
+                        assert_eq!(before, None, "an id of an order was used twice");
+                    }
+                    Event::BecameUnknown { why, .. } => written.interrupted += usize::from(why.starts_with("the process ended")),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+impl Files {
+    /// Reads everything; checks the chain, and that the exchanges took no order that the journal did not know before.
+    pub(crate) fn read(config: &Config) -> Self {
+        let journal = config.journal_path();
+        let verified = omnivenue::sqlite::verify(&journal, &ChainKey::default(), None).unwrap();
+        let archive = SqliteArchive::read(&journal, ChainKey::default()).unwrap();
+        let books = Books::read(&archive).unwrap();
+        assert_eq!(books.seq(), verified.entries);
+        let venues: BTreeSet<VenueId> = config.accounts.iter().map(|account| account.venue.clone()).collect();
+        let read = |venue: VenueId| {
+            let truth = Truth::read(&config.exchange_path(&venue)).unwrap();
+            (venue, truth)
+        };
+        let truths: BTreeMap<VenueId, Truth> = venues.into_iter().map(read).collect();
+        let written = Written::read(&archive);
+        let (mut entries, mut closes) = (BTreeMap::<Key, Vec<ClientOrderId>>::new(), 0);
+        for (account, truth) in truths.values().flat_map(|truth| &truth.accounts) {
+            for order in &truth.orders {
+                let id = order.client_order_id();
+                let leg = written.orders.get(id).unwrap_or_else(|| panic!("the journal knows nothing of {id} on {account}"));
+                let (key, purpose) = &written.keys[leg];
+                assert_eq!(key.2, *account, "{id} is on an account it is not for");
+                match purpose {
+                    Purpose::Entry => entries.entry(key.clone()).or_default().push(id.clone()),
+                    Purpose::Close => closes += 1,
+                }
+            }
+        }
+        Self { archive, books, truths, entries, closes, interrupted: written.interrupted }
+    }
+
+    /// What became of a signal.
+    pub(crate) fn execution(&self, id: &SignalId) -> Option<Execution> {
+        self.books.execution(&self.archive, id).unwrap()
+    }
+
+    /// At most one order for each key.
+    pub(crate) fn assert_exactly_once(&self) {
+        for (key, orders) in &self.entries {
+            assert_eq!(orders.len(), 1, "{key:?} took effect {} times: {orders:?}", orders.len());
+        }
+    }
+
+    /// Every signal has ended, and each of its legs says of itself what the exchange says of it. Gives back how many legs traded.
+    pub(crate) fn assert_answered<'a>(&self, signals: impl IntoIterator<Item = &'a SignalId>, legs: usize) -> usize {
+        let mut traded = 0;
+        for id in signals {
+            let execution = self.execution(id).unwrap_or_else(|| panic!("signal {id} was never answered"));
+            assert_eq!((execution.status, execution.legs.len()), (ExecutionStatus::Done, legs), "{execution:?}");
+            for leg in &execution.legs {
+                let key = (id.clone(), leg.deployment.clone(), leg.account.clone());
+                let orders = self.entries.get(&key).map_or(&[][..], Vec::as_slice);
+                let fills = self.truths[&leg.venue].accounts[&leg.account].fills.iter();
+                let ours = fills.filter(|fill| fill.client_order_id.as_ref().is_some_and(|id| orders.contains(id)));
+                let filled = ours.fold(Quantity::ZERO, |sum, fill| sum.plus(fill.quantity).unwrap());
+                assert_eq!(leg.filled_quantity, filled, "{key:?}: the exchange says {filled} of {leg:?}");
+                traded += usize::from(!filled.is_zero());
+            }
+        }
+        traded
+    }
+
+    /// Quantities, fees and equity of every account are the exchange's, to the last digit; nothing is unknown, held back or halted.
+    pub(crate) fn assert_books_equal_venues(&self) {
+        let book = self.books.book();
+        assert_eq!(self.books.health().unknown, [], "nothing is unknown any more");
+        assert_eq!(book.unsettled().next(), None, "nothing is on its way any more");
+        assert_eq!(book.planned().next(), None, "nothing waits any more");
+        let usdc: Asset = "USDC".parse().unwrap();
+        for (account, truth) in self.truths.values().flat_map(|truth| &truth.accounts) {
+            assert_eq!(book.halt(account), None, "no drift on {account}");
+            let symbols: BTreeSet<&VenueSymbol> = truth.positions.keys().chain(book.ledger().instruments_of(account)).collect();
+            for symbol in symbols {
+                let theirs = truth.positions.get(symbol).map_or(SignedQuantity::ZERO, |position| position.quantity);
+                assert_eq!(book.ledger().venue_quantity(account, symbol).unwrap(), theirs, "{account} {symbol}");
+            }
+            let key = CapitalKey { account: account.clone(), deployment: None, currency: usdc.clone() };
+            let capital = book.ledger().capital(&key);
+            assert_eq!(capital.fees, sum(truth.fills.iter().map(|fill| fill.fee.amount)), "fees of {account}");
+            assert!(capital.reserved.is_zero(), "{account} still holds back {}", capital.reserved);
+
+            // Equity at the latest trades: any common price will do, since both sides are valued at it.
+            let marks: BTreeMap<&VenueSymbol, Price> = truth.fills.iter().map(|fill| (&fill.symbol, fill.price)).collect();
+            let theirs = truth.positions.iter().filter(|(_, position)| !position.quantity.is_zero());
+            let theirs = sum(theirs.map(|(symbol, position)| position.unrealized(marks[symbol]).unwrap()));
+            let theirs = truth.balance(&usdc).plus(theirs).unwrap();
+            let held = book.ledger().positions().filter(|(key, _)| key.account == *account);
+            let unrealized = sum(held.map(|(key, position)| position.unrealized(marks[&key.symbol]).unwrap()));
+            let funded = book.ledger().funded(account, &usdc).unwrap();
+            let ours = funded.plus(capital.realized).unwrap().plus(unrealized).unwrap().minus(capital.fees).unwrap();
+            assert_eq!(ours, theirs, "equity of {account}");
+        }
+    }
+
+    /// How many orders each exchange took, for a person.
+    pub(crate) fn orders(&self) -> String {
+        let count = |truth: &Truth| truth.accounts.values().map(|account| account.orders.len()).sum::<usize>();
+        self.truths.iter().map(|(venue, truth)| format!("{venue} {}", count(truth))).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether no position is left anywhere.
+    pub(crate) fn is_flat(&self) -> bool {
+        let at_venues = self.truths.values().flat_map(|truth| truth.accounts.values());
+        at_venues.flat_map(|account| account.positions.values()).all(|position| position.quantity.is_zero())
+            && self.books.positions().is_empty()
+    }
+}
+
+/// Reads the files of the configuration in a folder.
+pub(crate) fn files(folder: &Path) -> Files {
+    let path = folder.join("omnivenue.toml");
+    let config = if path.exists() { Config::load(&path).unwrap() } else { Config::built_in(folder) };
+    Files::read(&config)
+}
