@@ -211,7 +211,7 @@ fn a_late_order_is_found_before_its_window_proves_anything() {
         match case.probe(true).unwrap() {
             Evidence::NotYet { ask_at, .. } => case.world(|world| world.now = world.now.max(ask_at)),
             Evidence::Present(_) => return assert_eq!(case.orders(), 1),
-            other @ Evidence::AbsentForever { .. } => panic!("{other:?}"),
+            other @ (Evidence::AbsentForever { .. } | Evidence::Resendable { .. }) => panic!("{other:?}"),
         }
     }
     panic!("never found");
