@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Options;
 use super::backend::Backend;
 use super::exit::{CommandError, Done};
-use super::table::{Column, clean, id, moment, number, shown, table, text, wrapped};
+use super::table::{Column, clean, id, moment, money, number, shown, table, text, wrapped};
 
 const LEGS: &[Column] = &[
     text("account", "account"),
@@ -79,13 +79,13 @@ const EQUITY: &[Column] = &[
     text("account", "account"),
     text("deployment", "deployment"),
     text("in", "currency"),
-    number("capital", "capital"),
-    number("realized", "realized_pnl"),
-    number("unrealized", "unrealized_pnl"),
-    number("fees", "fees"),
-    number("margin", "committed"),
-    number("on hold", "reserved"),
-    number("equity", "equity"),
+    money("capital", "capital"),
+    money("realized", "realized_pnl"),
+    money("unrealized", "unrealized_pnl"),
+    money("fees", "fees"),
+    money("margin", "committed"),
+    money("on hold", "reserved"),
+    money("equity", "equity"),
 ];
 
 async fn list(options: &Options, request: Request, columns: &[Column], nothing: &str) -> Result<Done, CommandError> {

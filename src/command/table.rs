@@ -1,4 +1,4 @@
-//! Answers as tables for people: at most [`WIDTH`] columns wide, numbers exactly as the engine gave them.
+//! Answers as tables for people: at most [`WIDTH`] columns wide. Numbers are the engine's own; where one is cut to fit, `…` says so.
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle};
 use serde_json::Value;
@@ -20,6 +20,7 @@ pub(crate) struct Column {
 enum Kind {
     Text,
     Number,
+    Money,
     Moment,
     Id,
 }
@@ -32,6 +33,11 @@ pub(crate) const fn text(title: &'static str, key: &'static str) -> Column {
 /// A column of numbers.
 pub(crate) const fn number(title: &'static str, key: &'static str) -> Column {
     Column { title, key, kind: Kind::Number }
+}
+
+/// A column of money: two decimals; `…` says that there are more, which `--json` has.
+pub(crate) const fn money(title: &'static str, key: &'static str) -> Column {
+    Column { title, key, kind: Kind::Money }
 }
 
 /// A column of times, to the second.
@@ -50,6 +56,8 @@ impl Column {
         let cell = all.join(" ");
         match (self.kind, cell.split_once('.')) {
             (Kind::Moment, Some((seconds, _))) => format!("{seconds}Z"),
+            (Kind::Money, Some((whole, decimals))) if decimals.len() > 2 && decimals.is_char_boundary(2) => format!("{whole}.{}…", &decimals[..2]),
+            (Kind::Number, Some((whole, decimals))) if decimals.len() > 8 && decimals.is_char_boundary(8) => format!("{whole}.{}…", &decimals[..8]),
             _ => cell,
         }
     }
@@ -90,7 +98,7 @@ pub(crate) fn table<'a>(rows: impl IntoIterator<Item = &'a Value>, columns: &[Co
     let gap = if content + 2 * columns.len() <= usize::from(WIDTH) { 2 } else { 1 };
     for (place, column) in columns.iter().enumerate() {
         if let Some(drawn) = table.column_mut(place) {
-            drawn.set_cell_alignment(if column.kind == Kind::Number { CellAlignment::Right } else { CellAlignment::Left });
+            drawn.set_cell_alignment(if matches!(column.kind, Kind::Number | Kind::Money) { CellAlignment::Right } else { CellAlignment::Left });
             drawn.set_padding((0, gap));
             if matches!(column.kind, Kind::Id | Kind::Moment) {
                 drawn.set_constraint(ColumnConstraint::ContentWidth);

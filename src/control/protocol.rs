@@ -136,6 +136,7 @@ impl From<&StoreError> for Failure {
         let code = match error {
             StoreError::InUse { .. } => codes::IN_USE,
             StoreError::Broken(_) => "journal_broken",
+            StoreError::OtherHead { .. } => "journal_other_head",
             StoreError::Unreadable { .. } => "journal_unreadable",
             StoreError::Incompatible(_) => "journal_incompatible",
             _ => "journal_io",

@@ -110,7 +110,8 @@ impl EngineError {
 pub(super) type Answer<T> = oneshot::Sender<Result<T, EngineError>>;
 
 pub(super) enum Command {
-    Execute(Box<Signal>, Wait, Answer<Execution>),
+    /// With the instant at which the caller handed it over, by the monotonic clock.
+    Execute(Box<Signal>, u64, Wait, Answer<Execution>),
     Close(CloseRequest, Wait, Answer<Execution>),
     Execution(SignalId, Answer<Option<Execution>>),
     Cancel(SignalId, Answer<()>),
@@ -169,7 +170,8 @@ impl Engine {
     /// [`CommandError::Conflict`] when the id was used with another body, [`CommandError::Invalid`] when the configuration does not know its
     /// agent, venue or asset, [`CommandError::JournalUnwritable`] when nothing can be written down.
     pub async fn execute(&self, signal: Signal, wait: Wait) -> Result<Execution, EngineError> {
-        self.ask(|answer| Command::Execute(Box::new(signal), wait, answer)).await
+        let received = self.env.now().monotonic;
+        self.ask(|answer| Command::Execute(Box::new(signal), received, wait, answer)).await
     }
 
     /// Closes positions: one leg per position. The same id with the same target is the same execution for ever.
@@ -284,7 +286,7 @@ impl Engine {
     /// Hands over a signal from an agent's thread; what becomes of it comes back as inputs. `false` when the engine is closed.
     pub(crate) fn submit(&self, signal: Signal) -> bool {
         let (answer, _) = oneshot::channel();
-        self.commands.blocking_send(Command::Execute(Box::new(signal), Wait::Journaled, answer)).is_ok()
+        self.commands.blocking_send(Command::Execute(Box::new(signal), self.env.now().monotonic, Wait::Journaled, answer)).is_ok()
     }
 
     /// The durable entries after `since`, and those that follow. Pulled from the journal: a slow reader misses nothing and delays nobody.

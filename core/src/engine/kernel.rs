@@ -241,7 +241,12 @@ impl Kernel {
     }
 
     /// Takes a signal.
-    pub fn execute(&mut self, now: Now, mut signal: Signal, token: Token) -> Vec<Task> {
+    pub fn execute(&mut self, now: Now, signal: Signal, token: Token) -> Vec<Task> {
+        self.execute_received(now, now.monotonic, signal, token)
+    }
+
+    /// Takes a signal that a caller handed over at `received`, by the monotonic clock: its timings count from there.
+    pub fn execute_received(&mut self, now: Now, received: u64, mut signal: Signal, token: Token) -> Vec<Task> {
         let archived = match self.archived(&signal.id) {
             Ok(archived) => archived,
             Err(error) => return vec![self.refuse(token, &error)],
@@ -250,7 +255,7 @@ impl Kernel {
         let text = (!metadata.is_empty()).then(|| serde_json::Value::Object(metadata).to_string());
         let metadata_hash = text.as_ref().map(|text| hex(&Sha256::digest(text.as_bytes())));
         self.metadata = text;
-        let tasks = self.input(now, Input::Execute { signal: Box::new(signal), metadata_hash, archived, token });
+        let tasks = self.input(now, Input::Execute { signal: Box::new(signal), metadata_hash, archived, received, token });
         self.metadata = None;
         tasks
     }

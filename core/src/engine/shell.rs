@@ -257,9 +257,9 @@ impl Shell {
         self.next_token += 1;
         let state = self.kernel.state();
         let tasks = match command {
-            Command::Execute(signal, wait, answer) => {
+            Command::Execute(signal, received, wait, answer) => {
                 self.callers.insert(token, Waiter::Execution(wait, answer));
-                self.kernel.execute(now, *signal, token)
+                self.kernel.execute_received(now, received, *signal, token)
             }
             Command::Close(request, wait, answer) => {
                 self.callers.insert(token, Waiter::Execution(wait, answer));

@@ -14,7 +14,14 @@ use crate::venue::Quote;
 
 impl Step<'_> {
     /// Takes a signal: once. The same id with the same body is the execution it was; with another body it is an error.
-    pub(super) fn execute(&mut self, signal: Signal, metadata_hash: Option<String>, archived: Option<Archived>, token: Token) {
+    pub(super) fn execute(
+        &mut self,
+        signal: Signal,
+        metadata_hash: Option<String>,
+        archived: Option<Archived>,
+        received: u64,
+        token: Token,
+    ) {
         let body_hash = signal.body_hash();
         match self.known(&signal.id, &body_hash, archived) {
             Err(error) => return self.effect(Effect::Rejected { token, error }),
@@ -25,7 +32,7 @@ impl Step<'_> {
             return self.effect(Effect::Rejected { token, error });
         }
         let number = self.book.next_execution();
-        self.live.started.insert(number, self.now.monotonic);
+        self.live.started.insert(number, received);
         let mut admission = Admission {
             number,
             command: Command::Signal(Box::new(Signal { metadata: serde_json::Map::new(), ..signal.clone() })),

@@ -215,6 +215,9 @@ impl Step<'_> {
                 if !undecided {
                     return;
                 }
+                if self.says_nothing(id) {
+                    return self.probe(id);
+                }
                 let passing =
                     failure.effect == Happened::NotSent || matches!(failure.kind, ErrorKind::RateLimited | ErrorKind::Unavailable);
                 let again = passing && self.may_try_again(at);

@@ -5,7 +5,7 @@ use crate::gates;
 use crate::journal::{Event, Failure, LegRef, Verdict};
 use crate::model::ids::ClientOrderId;
 use crate::model::order::{OrderState, Purpose};
-use crate::venue::{Evidence, ProbePermission};
+use crate::venue::{Evidence, ProbePermission, Resend};
 
 impl Step<'_> {
     /// Asks what became of an order, unless it is being asked already or nothing more can become known.
@@ -16,7 +16,7 @@ impl Step<'_> {
             return;
         }
         let account = leg.plan.account.clone();
-        let permission = ProbePermission { may_resend: self.may_resend(at), now: self.now.wall };
+        let permission = ProbePermission { may_resend: self.may_resend(at, id), now: self.now.wall };
         let probing = self.live.probing.entry(id.clone()).or_default();
         if probing.in_flight {
             return;
@@ -37,13 +37,16 @@ impl Step<'_> {
         }
     }
 
-    /// Whether the same bytes may still be sent: the signal is valid and no latch holds it.
-    fn may_resend(&self, at: LegRef) -> bool {
+    /// Whether the same bytes may still be sent: the venue takes them once, the signal is valid and no latch holds it.
+    fn may_resend(&self, at: LegRef, id: &ClientOrderId) -> bool {
         let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
             return false;
         };
         let held = record.purpose() == Purpose::Entry && gates::may_leave(self.book, leg).is_err();
-        !held && !self.is_over(record.admission.valid_until) && self.live.journal_failed.is_none()
+        let venue = self.setup.venues.get(&leg.plan.venue);
+        let idempotent = venue.is_some_and(|venue| venue.capabilities.orders.resend == Resend::Idempotent);
+        let refused = self.live.probing.get(id).is_some_and(|probing| probing.refused);
+        idempotent && !refused && !held && !self.is_over(record.admission.valid_until) && self.live.journal_failed.is_none()
     }
 
     pub(super) fn probed(&mut self, id: &ClientOrderId, result: Result<Evidence, Failure>) {
@@ -68,6 +71,7 @@ impl Step<'_> {
                     self.after_order(at);
                 }
             }
+            Ok(Evidence::Resendable { .. }) => self.resend(at, id),
             Ok(Evidence::NotYet { ask_at, .. }) => pause = pause.max(ask_at.since(self.now.wall)),
             Err(_) => {}
         }
@@ -88,6 +92,24 @@ impl Step<'_> {
             }
             self.maybe_recovered(&account);
         }
+    }
+
+    /// Sends the same bytes again, by the same door as the first time: what is no longer valid or is held by a latch stays here.
+    fn resend(&mut self, at: LegRef, id: &ClientOrderId) {
+        let unknown = self.book.order(id).is_some_and(|order| order.state.is_unknown());
+        if !unknown || !self.may_resend(at, id) {
+            return;
+        }
+        let Some(account) = self.book.leg(at).map(|leg| leg.plan.account.clone()) else { return };
+        self.live.probing.entry(id.clone()).or_default().resent = true;
+        self.effect(Effect::Place { account, order: id.clone() });
+    }
+
+    /// Whether a failure says nothing of the order, because its bytes were sent before: it is asked for again, and not sent any more.
+    pub(super) fn says_nothing(&mut self, id: &ClientOrderId) -> bool {
+        let Some(probing) = self.live.probing.get_mut(id).filter(|probing| probing.resent) else { return false };
+        probing.refused = true;
+        true
     }
 
     /// A person settles an order that no evidence tells of.

@@ -76,6 +76,8 @@ pub enum Input {
         metadata_hash: Option<String>,
         /// What the journal's index says of its id, where it is not at hand.
         archived: Option<Archived>,
+        /// When the caller handed it over, by the monotonic clock: timings count from here.
+        received: u64,
         /// Whom to answer.
         token: Token,
     },
@@ -383,6 +385,10 @@ pub(super) struct ProbeLive {
     pub(super) in_flight: bool,
     /// Counts the probes of this order.
     pub(super) asked: u32,
+    /// Its bytes were sent more than once: an answer to one of them says nothing of the others.
+    pub(super) resent: bool,
+    /// A repetition came to nothing: it is not sent again.
+    pub(super) refused: bool,
     pub(super) failures: u32,
     /// When it is asked again, by the wall clock.
     pub(super) ask_at: Option<Timestamp>,
@@ -469,7 +475,9 @@ impl Step<'_> {
     fn take(&mut self, input: Input) {
         match input {
             Input::Opened { version, namespace } => self.open(version, namespace),
-            Input::Execute { signal, metadata_hash, archived, token } => self.execute(*signal, metadata_hash, archived, token),
+            Input::Execute { signal, metadata_hash, archived, received, token } => {
+                self.execute(*signal, metadata_hash, archived, received, token);
+            }
             Input::Close { request, archived, token } => self.close(request, archived, token),
             Input::Ready { leg, result } => self.ready(leg, result),
             Input::Prepared { leg, result } => self.prepared(leg, result),

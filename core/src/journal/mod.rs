@@ -111,6 +111,14 @@ pub enum StoreError {
     /// The chain is broken: the file was changed by something else.
     #[error("the journal's hash chain is broken: {0}; restore a backup, or examine it with `omnivenue journal verify`")]
     Broken(#[from] ChainError),
+    /// The journal is whole, but is not the one that was expected.
+    #[error("no entry of the journal has the hash {expected}: it is another journal, or an older copy; its head is {head}")]
+    OtherHead {
+        /// The hash that was noted earlier.
+        expected: String,
+        /// The hash of its last entry.
+        head: String,
+    },
     /// An entry cannot be read.
     #[error("entry {seq} of the journal cannot be read: {reason}")]
     Unreadable {

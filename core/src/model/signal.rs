@@ -322,7 +322,18 @@ fn check_field(field: &str, given: &serde_json::Value) -> Result<(), String> {
         "confidence" => confidence(given).map(|_| ()).map_err(|e: serde_json::Error| e.to_string()),
         "created_at" => read::<Option<Timestamp>>(given),
         "valid_for" => duration_text::deserialize(given).map(|_| ()).map_err(|e: serde_json::Error| e.to_string()),
-        "sizing" => read::<Sizing>(given),
+        "sizing" => {
+            // Field by field here too, so that an error names what is wrong.
+            for (part, value) in given.as_object().into_iter().flatten() {
+                let checked = match part.as_str() {
+                    "notional" => read::<Notional>(value),
+                    "quantity" => read::<Quantity>(value),
+                    _ => Ok(()),
+                };
+                checked.map_err(|reason| format!("{part}: {reason}"))?;
+            }
+            read::<Sizing>(given)
+        }
         "leverage" => read::<Leverage>(given),
         "slippage" => read::<Fraction>(given),
         "order" => read::<OrderType>(given),

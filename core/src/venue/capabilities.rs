@@ -57,6 +57,7 @@ pub enum PositionModel {
 
 /// What its orders can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OrderCapabilities {
     /// Whether the same bytes may be sent twice.
     pub resend: Resend,

@@ -113,11 +113,12 @@ pub trait Venue: Send + Sync {
     async fn stream_quotes(&self, sink: Sink<Quote>) -> Result<(), VenueError>;
 }
 
-/// What a probe may do beside asking.
+/// What a probe may do beside asking. It never sends the order: orders leave from one place only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProbePermission {
-    /// Whether the same bytes may be sent again where the venue is [`Resend::Idempotent`]. Never once the signal is no longer
-    /// valid or the kill switch is on: then a probe only finds or burns.
+    /// Whether the engine would send the same bytes again where the venue is [`Resend::Idempotent`]: then a probe that finds nothing burns
+    /// nothing and says [`Evidence::Resendable`]. Never once the signal is no longer valid or the kill switch is on: then a probe only finds
+    /// or burns.
     pub may_resend: bool,
     /// The present, by our clock.
     pub now: Timestamp,
@@ -130,6 +131,11 @@ pub enum Evidence {
     Present(OrderReport),
     /// It did not take effect and never can: the request can no longer arrive, and then it was not found.
     AbsentForever {
+        /// What was asked and answered, for people.
+        evidence: String,
+    },
+    /// It was not found, and the venue takes the same bytes at most once: they may be sent again. Only as permitted.
+    Resendable {
         /// What was asked and answered, for people.
         evidence: String,
     },
@@ -174,11 +180,11 @@ pub trait Account: Send + Sync {
     /// Makes the exact request, without authentication headers. Local, bounded in time: no network. The engine calls it on its own thread.
     fn prepare(&self, cleared: Cleared<OrderRequest>, ticket: Ticket) -> Result<Prepared, VenueError>;
 
-    /// Sends a prepared order once. Called at most once per [`Journaled`] order in the life of the process.
+    /// Sends a prepared order once. Called again with the same order only after [`Evidence::Resendable`].
     async fn place(&self, order: &Journaled<Prepared>) -> Result<OrderReport, VenueError>;
 
-    /// Finds out what became of an order, from the order, its trades and whatever else the venue tells. May burn a nonce; may send the same
-    /// bytes only as `permission` says. An error means that nothing was learned.
+    /// Finds out what became of an order, from the order, its trades and whatever else the venue tells. May burn a nonce, as
+    /// `permission` says; never sends the order. An error means that nothing was learned.
     async fn probe(&self, order: &Journaled<Prepared>, permission: ProbePermission) -> Result<Evidence, VenueError>;
 
     /// Cancels what rests of an order. Canceling an order that is done, or twice, reports how it stands.

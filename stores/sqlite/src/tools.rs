@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use omnivenue_core::journal::{ChainError, ChainKey, Command, Event, ExecutionNumber, Hash, StoreError, StoredEntry};
+use omnivenue_core::journal::{ChainKey, Command, Event, ExecutionNumber, Hash, StoreError, StoredEntry};
 use omnivenue_core::model::ids::{ClientOrderId, SignalId};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -57,11 +57,7 @@ pub fn verify(path: &Path, key: &ChainKey, expected_head: Option<&str>) -> Resul
         head = next;
     }
     match (expected, check.expected_at) {
-        (Some(expected), None) => Err(StoreError::Broken(ChainError {
-            seq: head.seq,
-            stored: head.hash.to_string(),
-            computed: format!("{expected}, which was expected and which no entry has"),
-        })),
+        (Some(expected), None) => Err(StoreError::OtherHead { expected, head: head.hash.to_string() }),
         (_, expected_at) => Ok(Verified { entries: head.seq, head: head.hash, expected_at, namespace }),
     }
 }

@@ -10,6 +10,8 @@ use omnivenue_core::ledger::{CapitalKey, Level, Scope};
 use omnivenue_core::model::ids::{Asset, ClientOrderId};
 use omnivenue_core::model::number::{Amount, Factor, Notional, SignedQuantity};
 use omnivenue_core::model::order::Purpose;
+use omnivenue_core::model::time::Timestamp;
+use omnivenue_core::venue::Resend;
 use omnivenue_paper::PlacementOutcome;
 
 use crate::world::{Stop, World};
@@ -59,6 +61,7 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     exactly_once(world, &mut found);
     written_down_first(world, &mut found);
     ends_rest_on_evidence(world, &mut found);
+    nothing_leaves_too_late_or_too_often(world, &mut found);
     books_equal_venue(world, book, &mut found);
     nothing_is_held_back(world, book, &mut found);
     state_is_the_fold(world, book, &mut found);
@@ -110,6 +113,46 @@ fn exactly_once(world: &World, found: &mut Vec<Violation>) {
     }
     for (leg, orders) in accepted.into_iter().filter(|(_, orders)| orders.len() > 1) {
         found.push(Violation::new("exactly once", format!("{leg:?} took effect {} times: {}", orders.len(), orders.join(", "))));
+    }
+}
+
+/// No entry leaves once its signal is no longer valid, not even as a repetition; and where a repetition is another order, nothing is repeated.
+fn nothing_leaves_too_late_or_too_often(world: &World, found: &mut Vec<Violation>) {
+    let mut valid_until = BTreeMap::new();
+    let mut until: BTreeMap<ClientOrderId, Timestamp> = BTreeMap::new();
+    for entry in world.store.entries() {
+        match entry.event() {
+            Ok(Event::Admitted(admission)) => {
+                if let Some(at) = admission.valid_until {
+                    valid_until.insert(admission.number, at);
+                }
+            }
+            Ok(Event::Prepared(intent)) => {
+                if let Some(at) = valid_until.get(&intent.leg.execution) {
+                    until.insert(intent.client_order_id().clone(), *at);
+                }
+            }
+            _ => {}
+        }
+    }
+    for wire in &world.wires {
+        let medium = wire.open();
+        let mut seen: BTreeMap<&ClientOrderId, u64> = BTreeMap::new();
+        for sent in &medium.sent {
+            *seen.entry(&sent.order).or_default() += 1;
+            if until.get(&sent.order).is_some_and(|until| sent.at > *until) {
+                found
+                    .push(Violation::new("nothing leaves too late", format!("{} left at {}, after its signal ended", sent.order, sent.at)));
+            }
+        }
+        for (order, count) in seen.into_iter().filter(|(_, count)| *count > 1) {
+            if medium.resend == Resend::AfterProof {
+                found.push(Violation::new(
+                    "nothing is repeated",
+                    format!("{order} left {count} times for a venue that makes an order of each"),
+                ));
+            }
+        }
     }
 }
 

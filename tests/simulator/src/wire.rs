@@ -8,7 +8,7 @@ use omnivenue_core::journal::MemoryStore;
 use omnivenue_core::model::ids::{AccountId, ClientOrderId, VenueId};
 use omnivenue_core::model::order::OrderReport;
 use omnivenue_core::model::time::Timestamp;
-use omnivenue_core::venue::{Quote, Sink};
+use omnivenue_core::venue::{Quote, Resend, Sink};
 use omnivenue_paper::{Answer, Link, LinkError, PlaceOrder, Request, RequestKind, Response, Server, Token};
 use tokio::sync::oneshot;
 
@@ -63,6 +63,8 @@ pub(crate) struct Sent {
 
 pub(crate) struct Medium {
     pub(crate) venue: VenueId,
+    /// Whether the venue takes the same bytes once.
+    pub(crate) resend: Resend,
     pub(crate) server: Server,
     pub(crate) now: Timestamp,
     pub(crate) fate: Arc<Mutex<Fate>>,
@@ -77,8 +79,25 @@ pub(crate) struct Medium {
 pub(crate) struct Wire(Arc<Mutex<Medium>>);
 
 impl Wire {
-    pub(crate) fn new(venue: VenueId, server: Server, now: Timestamp, fate: Arc<Mutex<Fate>>, journal: MemoryStore) -> Self {
-        Self(Arc::new(Mutex::new(Medium { venue, server, now, fate, sent: Vec::new(), journal, waiting: BTreeMap::new(), next: 0 })))
+    pub(crate) fn new(
+        venue: VenueId,
+        resend: Resend,
+        server: Server,
+        now: Timestamp,
+        fate: Arc<Mutex<Fate>>,
+        journal: MemoryStore,
+    ) -> Self {
+        Self(Arc::new(Mutex::new(Medium {
+            venue,
+            resend,
+            server,
+            now,
+            fate,
+            sent: Vec::new(),
+            journal,
+            waiting: BTreeMap::new(),
+            next: 0,
+        })))
     }
 
     pub(crate) fn open(&self) -> MutexGuard<'_, Medium> {

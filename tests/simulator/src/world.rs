@@ -135,7 +135,7 @@ pub fn run(seed: u64, scenario: &Scenario, told: bool) -> History {
         for (request, fault, count) in &scenario.faults {
             server.script(*request, *fault, *count);
         }
-        let wire = Wire::new(config.id.clone(), server, START, Arc::clone(&fate), store.clone());
+        let wire = Wire::new(config.id.clone(), config.orders.resend, server, START, Arc::clone(&fate), store.clone());
         let venue = Arc::new(PaperVenue::new(config, Arc::new(wire.clone())).expect("the scenario's exchanges are valid"));
         let instruments = config.check().expect("the scenario's exchanges are valid").into_values().collect();
         setup.venues.insert(config.id.clone(), VenueSetup::new(venue.capabilities().clone(), instruments, &setup.assets));

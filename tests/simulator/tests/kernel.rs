@@ -417,6 +417,37 @@ fn what_the_journal_does_not_have_yet_is_not_forgotten() {
 }
 
 #[test]
+fn a_trade_named_twice_in_one_report_is_booked_once() {
+    let mut bench = Bench::new(1, Limits::default());
+    let signal = bench.signal("s", "one", "");
+    bench.execute(signal);
+    let order = placed(&bench.commit().1).remove(0);
+    let fill = |trade: &str| FillReport {
+        trade_id: name(trade),
+        client_order_id: Some(order.clone()),
+        venue_order_id: name("v1"),
+        symbol: name("HYPE"),
+        side: omnivenue_core::model::instrument::Side::Buy,
+        price: name("38"),
+        quantity: name("1"),
+        fee: Fee { asset: name("USDC"), amount: Amount::ZERO },
+        at: bench.now.wall,
+    };
+    let report = OrderReport {
+        client_order_id: order.clone(),
+        venue_order_id: name("v1"),
+        symbol: name("HYPE"),
+        status: OrderStatus::Open,
+        filled_quantity: name("2"),
+        fills: vec![fill("a"), fill("a"), fill("b"), fill("a")],
+        position_id: None,
+        at: bench.now.wall,
+    };
+    bench.kernel.input(bench.now, Input::Placed { order, result: Ok(report) });
+    assert_eq!(bench.kernel.state().book().ledger().net_quantity(&name("account0"), &name("HYPE")).to_string(), "2");
+}
+
+#[test]
 fn a_trade_of_an_execution_long_gone_is_booked() {
     let mut bench = Bench::new(1, Limits::default());
     let mut first = None;

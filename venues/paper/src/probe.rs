@@ -32,7 +32,7 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 /// Finds out what became of an order.
 ///
 /// - It is asked for by its id, in the account's trades and among its orders: any one of them may be wrong for a while.
-/// - Not found, and the exchange takes the same bytes once: they are sent again if that is permitted.
+/// - Not found, and the exchange takes the same bytes once: the engine may send them again, if that is permitted; nothing is burned.
 /// - Not found, and ids can be burned: its id is burned, which either finds the order or makes it impossible for ever.
 /// - Not found, and the exchange has a window: absence is proved by a look that was made, by the exchange's clock, after the
 ///   deadline and the margin.
@@ -45,12 +45,9 @@ pub async fn probe(link: &dyn Link, orders: &OrderCapabilities, question: Questi
         Look::Found(report) => return Ok(Evidence::Present(report)),
         Look::Nothing { at } => at,
     };
-    let mut tried = "asked for the order, its trades and the account's orders: not found".to_owned();
+    let tried = "asked for the order, its trades and the account's orders: not found".to_owned();
     if orders.resend == Resend::Idempotent && question.permission.may_resend {
-        match desk.resend().await? {
-            Ok(report) => return desk.present(report).await,
-            Err(why) => tried = format!("{tried}; sent the same bytes again: refused, {why}"),
-        }
+        return Ok(Evidence::Resendable { evidence: tried });
     }
     match orders.absence {
         Absence::Burn => desk.burn(&tried).await,
@@ -164,17 +161,6 @@ impl Desk<'_> {
         let whole = asked.is_ok_and(|asked| filled_quantity >= asked);
         let status = if whole { OrderStatus::Filled } else { report.status };
         Ok(OrderReport { fills, filled_quantity, status, ..report })
-    }
-
-    /// Sends the same bytes again. `Ok(Err(_))` holds the exchange's refusal.
-    async fn resend(&self) -> Result<Result<OrderReport, String>, LinkError> {
-        let request = Request::Place { account: self.account(), wire: self.question.wire.to_owned() };
-        match self.link.call(request).await {
-            Ok(Response::Order(report)) => Ok(Ok(report)),
-            Ok(_) => Err(LinkError::Unreadable),
-            Err(LinkError::Refused(refusal)) if refusal.code.is_decision() => Ok(Err(refusal.to_string())),
-            Err(error) => Err(error),
-        }
     }
 
     async fn burn(&self, tried: &str) -> Result<Evidence, LinkError> {

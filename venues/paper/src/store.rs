@@ -91,6 +91,8 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = lock(path)?;
         let failed = |source| StoreError::Sqlite { file: path.to_owned(), source };
+        // Made before SQLite opens it, so that it is the owner's alone; its log takes the same mode.
+        private().open(path).map_err(|source| StoreError::Lock { file: path.to_owned(), source })?;
         let connection = Connection::open(path).map_err(failed)?;
         rows::prepare(&connection).map_err(failed)?;
         Ok(Self(Some(Disk { file: path.to_owned(), connection, _lock: lock })))
@@ -145,11 +147,20 @@ fn read(connection: &Connection, file: &Path, venue: Option<&VenueId>) -> Result
 }
 
 /// Locks a small file beside the exchange's, and writes into it who has it.
+/// How its files are opened: made when missing, for the owner only.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let failed = |source| StoreError::Lock { file: path.to_owned(), source };
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(name).map_err(failed)?;
+    let mut file = private().open(name).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).map_err(failed)?;

@@ -136,8 +136,9 @@ fn burning_proves_absence() {
         assert!(matches!(&evidence, Evidence::AbsentForever { evidence } if evidence.contains("burned its id")), "{evidence:?}");
         case.world(|world| world.wait(600_000));
         assert_eq!(case.orders(), 0);
-        // Asked again it is still absent, even when sending was allowed.
-        assert!(matches!(case.probe(true).unwrap(), Evidence::AbsentForever { .. }));
+        // Sent again it is refused, and asked again it is still absent.
+        case.world(|world| drop(world.ask(Request::Place { account: World::account(), wire: case.order.to_wire() })));
+        assert!(matches!(case.probe(false).unwrap(), Evidence::AbsentForever { .. }));
         assert_eq!(case.orders(), 0);
     }
 }
@@ -159,29 +160,28 @@ fn burning_finds_what_everything_else_denied() {
 }
 
 #[test]
-fn sending_the_same_bytes_again_makes_one_order() {
+fn what_may_be_sent_again_is_not_burned_and_makes_one_order() {
     for fault in [None, Some(FaultKind::CutBefore), Some(FaultKind::LateCommit)] {
         let case = Case::sent(Config::hyperliquid_like(), fault);
-        assert_eq!(present(case.probe(true)), (OrderStatus::Filled, 1));
+        assert!(matches!(case.probe(true).unwrap(), Evidence::Resendable { .. }));
+        case.world(|world| drop(world.ask(Request::Place { account: World::account(), wire: case.order.to_wire() })));
         case.world(|world| world.wait(600_000));
         assert_eq!(case.orders(), 1);
         assert_eq!(case.world(|world| world.position()), "1");
+        assert_eq!(present(case.probe(true)), (OrderStatus::Filled, 1));
     }
 }
 
 #[test]
-fn a_resend_that_is_refused_ends_in_a_burned_id() {
-    let mut case = Case::sent(Config::hyperliquid_like(), None);
-    case.order.quantity = "100000".parse().unwrap();
-    let evidence = case.probe(true).unwrap();
-    assert!(matches!(&evidence, Evidence::AbsentForever { evidence } if evidence.contains("insufficient_funds")), "{evidence:?}");
-}
-
-#[test]
-fn a_resend_that_was_not_looked_at_proves_nothing() {
-    let case = Case::sent(Config::hyperliquid_like(), None);
-    case.world(|world| world.server.script(RequestKind::Place, FaultKind::Refuse, 1));
-    assert!(matches!(case.probe(true), Err(LinkError::Refused(_))));
+fn a_probe_sends_no_order() {
+    for config in kinds() {
+        for may_resend in [false, true] {
+            let case = Case::sent(config.clone(), None);
+            case.probe(may_resend).unwrap();
+            case.world(|world| world.wait(600_000));
+            assert_eq!(case.orders(), 0);
+        }
+    }
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_late_order_is_found_before_its_window_proves_anything() {
         match case.probe(true).unwrap() {
             Evidence::NotYet { ask_at, .. } => case.world(|world| world.now = world.now.max(ask_at)),
             Evidence::Present(_) => return assert_eq!(case.orders(), 1),
-            other @ Evidence::AbsentForever { .. } => panic!("{other:?}"),
+            other @ (Evidence::AbsentForever { .. } | Evidence::Resendable { .. }) => panic!("{other:?}"),
         }
     }
     panic!("never found");
@@ -249,6 +249,11 @@ proptest! {
                 Ok(Evidence::NotYet { ask_at, .. }) => case.world(|world| world.now = world.now.max(ask_at)),
                 Ok(Evidence::Present(report)) => { verdict = Some(Some(report)); break; }
                 Ok(Evidence::AbsentForever { .. }) => { verdict = Some(None); break; }
+                // What the engine does then.
+                Ok(Evidence::Resendable { .. }) => case.world(|world| {
+                    drop(world.ask(Request::Place { account: World::account(), wire: case.order.to_wire() }));
+                    world.wait(100);
+                }),
                 Err(_) => case.world(|world| drop(world.wait(100))),
             }
         }
