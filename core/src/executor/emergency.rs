@@ -120,18 +120,6 @@ impl Step<'_> {
             rate: Factor::ONE,
             closes: None,
         };
-        let request = OrderRequest {
-            account: key.account.clone(),
-            symbol: key.symbol.clone(),
-            market: instrument.market,
-            side: order.side,
-            quantity: order.quantity,
-            order: order.order,
-            worst_price: order.worst_price,
-            leverage,
-            purpose: Purpose::Close,
-            reduce_only: true,
-        };
         let plan = LegPlan {
             deployment: key.deployment.clone(),
             agent: self.setup.deployments.get(&key.deployment)?.agent.clone(),
@@ -142,6 +130,7 @@ impl Step<'_> {
             ended: None,
             timings: Timings::default(),
         };
+        let request = OrderRequest { reduce_only: true, ..plan.request(Purpose::Close)? };
         Some((plan, request))
     }
 }

@@ -8,7 +8,7 @@ use crate::journal::{Event, ExecutionNumber, Failure, Intent, LegRef};
 use crate::model::execution::{Outcome, Reason, Timings};
 use crate::model::ids::{AccountId, ClientOrderId};
 use crate::model::number::Price;
-use crate::model::order::{OrderEvent, OrderReport, OrderRequest, OrderState, Purpose};
+use crate::model::order::{OrderEvent, OrderReport, OrderState, Purpose};
 use crate::model::time::Timestamp;
 use crate::venue::{Effect as Happened, ErrorKind, NonceRule, Prepared, Ticket};
 
@@ -28,25 +28,14 @@ impl Step<'_> {
         let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
             return;
         };
-        let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else { return };
+        let Some(symbol) = &leg.plan.symbol else { return };
         let planned = self.book.is_planned(at);
         let its_turn = record.purpose() == Purpose::Entry || self.book.closing(&leg.plan.account, symbol).is_none();
         let account_ready = self.live.accounts.get(&leg.plan.account).is_some_and(|account| account.ready);
         if !planned || !its_turn || !account_ready || self.live.asked_ready.contains(&at) {
             return;
         }
-        let request = OrderRequest {
-            account: leg.plan.account.clone(),
-            symbol: symbol.clone(),
-            market: order.terms.market,
-            side: order.side,
-            quantity: order.quantity,
-            order: order.order,
-            worst_price: order.worst_price,
-            leverage: order.leverage,
-            purpose: record.purpose(),
-            reduce_only: false,
-        };
+        let Some(request) = leg.plan.request(record.purpose()) else { return };
         self.live.asked_ready.insert(at);
         let valid_until = record.admission.valid_until;
         self.effect(Effect::Ready { leg: at, request });

@@ -124,9 +124,8 @@ pub(crate) fn check_entry(candidate: &Candidate<'_>, view: View<'_>) -> Result<(
 /// # Errors
 /// The reason why the leg may not go out now.
 pub(crate) fn clear_entry(book: &Book, leg: &LegRecord) -> Result<Cleared<OrderRequest>, Reason> {
-    let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else {
-        return Err(Reason::new("no_order", "the leg has no order to send"));
-    };
+    let no_order = || Reason::new("no_order", "the leg has no order to send");
+    let order = leg.plan.order.as_ref().ok_or_else(no_order)?;
     may_leave(book, leg)?;
     let needs = order.worst_price.notional(order.quantity).map_err(overflow)?;
     if needs > order.reserve.notional || (leg.held.notional.is_zero() && !needs.is_zero()) {
@@ -135,18 +134,7 @@ pub(crate) fn clear_entry(book: &Book, leg: &LegRecord) -> Result<Cleared<OrderR
             format!("the order may cost {needs} {}, but {} is held back for it", order.terms.settle, leg.held.notional),
         ));
     }
-    Ok(Cleared(OrderRequest {
-        account: leg.plan.account.clone(),
-        symbol: symbol.clone(),
-        market: order.terms.market,
-        side: order.side,
-        quantity: order.quantity,
-        order: order.order,
-        worst_price: order.worst_price,
-        leverage: order.leverage,
-        purpose: Purpose::Entry,
-        reduce_only: false,
-    }))
+    leg.plan.request(Purpose::Entry).map(Cleared).ok_or_else(no_order)
 }
 
 /// Whether an entry may still leave: asked when it is cleared, and once more right before it is sent.
@@ -186,18 +174,9 @@ pub(crate) fn clear_close(setup: &Setup, book: &Book, leg: &LegRecord, worst_pri
             format!("our share is {share}, the venue holds {}", book.ledger().venue_quantity(&key.account, symbol).map_err(overflow)?),
         ));
     }
-    Ok(Cleared(OrderRequest {
-        account: key.account,
-        symbol: symbol.clone(),
-        market: order.terms.market,
-        side: order.side,
-        quantity,
-        order: order.order,
-        worst_price,
-        leverage: order.leverage,
-        purpose: Purpose::Close,
-        reduce_only: venue.is_some_and(|venue| venue.capabilities.orders.reduce_only),
-    }))
+    let request = leg.plan.request(Purpose::Close).ok_or_else(|| Reason::new("no_order", "the leg has no order to send"))?;
+    let reduce_only = venue.is_some_and(|venue| venue.capabilities.orders.reduce_only);
+    Ok(Cleared(OrderRequest { quantity, worst_price, reduce_only, ..request }))
 }
 
 fn unknown_instrument(symbol: &VenueSymbol) -> Reason {

@@ -9,7 +9,7 @@ use crate::model::execution::{Outcome, Reason, Timings};
 use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::instrument::{Instrument, Market, Side};
 use crate::model::number::{Amount, Factor, Leverage, Notional, Price, Quantity, SignedQuantity};
-use crate::model::order::{OrderReport, OrderRequest};
+use crate::model::order::{OrderReport, OrderRequest, Purpose};
 use crate::model::signal::{OrderType, Signal};
 use crate::model::time::Timestamp;
 use crate::venue::{Effect, ErrorKind, VenueError};
@@ -134,6 +134,25 @@ pub struct OrderPlan {
     /// The signal whose lots are closed first, when the request named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closes: Option<SignalId>,
+}
+
+impl LegPlan {
+    /// The order it means, before any gate has cleared it; `None` when it means none.
+    pub(crate) fn request(&self, purpose: Purpose) -> Option<OrderRequest> {
+        let (symbol, order) = (self.symbol.clone()?, self.order.as_ref()?);
+        Some(OrderRequest {
+            account: self.account.clone(),
+            symbol,
+            market: order.terms.market,
+            side: order.side,
+            quantity: order.quantity,
+            order: order.order,
+            worst_price: order.worst_price,
+            leverage: order.leverage,
+            purpose,
+            reduce_only: false,
+        })
+    }
 }
 
 /// A command taken: from here on it is the same execution for ever.
