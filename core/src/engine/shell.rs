@@ -115,10 +115,12 @@ async fn open(
     let Parts { env, mut setup, venues, accounts, journal, archive, namespace, recovery_wait } = parts;
     let mut quotes: Vec<(VenueId, Quote)> = Vec::new();
     for venue in &venues {
-        let instruments = venue.instruments().await?;
+        let instruments = tokio::time::timeout(recovery_wait, venue.instruments()).await;
+        let instruments = instruments.unwrap_or_else(|_| Err(silent(&**venue, Operation::Instruments, recovery_wait)))?;
         setup.venues.insert(venue.id().clone(), VenueSetup::new(venue.capabilities().clone(), instruments, &setup.assets));
         // A price that is missing now comes with the stream.
-        quotes.extend(venue.quotes().await.unwrap_or_default().into_iter().map(|quote| (venue.id().clone(), quote)));
+        let prices = tokio::time::timeout(recovery_wait, venue.quotes()).await;
+        quotes.extend(prices.ok().and_then(Result::ok).unwrap_or_default().into_iter().map(|quote| (venue.id().clone(), quote)));
     }
     for (deployment, share) in
         setup.deployments.iter().flat_map(|(id, deployment)| deployment.accounts.iter().map(move |share| (id, share)))
@@ -161,6 +163,11 @@ async fn open(
     venues.into_iter().for_each(|venue| shell.follow_quotes(venue));
     accounts.into_iter().for_each(|account| shell.follow_account(account));
     Ok((shell, namespace))
+}
+
+/// A venue that does not answer while the engine opens.
+fn silent(venue: &dyn Venue, operation: Operation, waited: Duration) -> VenueError {
+    VenueError::new(venue.id(), operation, ErrorKind::Timeout, Happened::Unknown, format!("no answer within {waited:?}"))
 }
 
 impl Shell {
@@ -508,7 +515,9 @@ impl Shell {
         let Some(batch) = self.kernel.take_batch() else { return };
         self.committing = true;
         let sent = self.journal.as_ref().is_some_and(|journal| journal.send(Work::Commit(batch)).is_ok());
-        if !sent {
+        if sent {
+            self.keep_snapshot();
+        } else {
             self.committing = false;
             self.journal_failed("the journal's thread has ended".into());
         }
@@ -528,7 +537,6 @@ impl Shell {
                 let waiting: Vec<ExecutionNumber> =
                     self.waiting.iter().filter(|(_, all)| all.iter().any(|one| one.seq <= durable)).map(|(n, _)| *n).collect();
                 waiting.into_iter().for_each(|number| self.changed(number));
-                self.keep_snapshot();
             }
             Err(error) => self.journal_failed(error.to_string()),
         }
@@ -556,14 +564,17 @@ impl Shell {
         drop(self.kernel.take_batch());
     }
 
+    /// Keeps the state now and then, so that a start need not replay everything. Called right after a batch was handed over: the book is the
+    /// fold of exactly what the journal will have once it has written that, and it writes in order.
     fn keep_snapshot(&mut self) {
-        if self.kernel.has_entries() || self.kernel.durable() < self.last_snapshot + SNAPSHOT_EVERY {
+        let seq = self.kernel.seq();
+        if seq < self.last_snapshot + SNAPSHOT_EVERY {
             return;
         }
-        self.last_snapshot = self.kernel.durable();
+        self.last_snapshot = seq;
         let book = Box::new(self.kernel.state().book().clone());
         if let Some(journal) = &self.journal {
-            let _ = journal.send(Work::Snapshot(self.last_snapshot, book));
+            let _ = journal.send(Work::Snapshot(seq, book));
         }
     }
 
