@@ -13,14 +13,17 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::pending::Pending;
-use crate::executor::{Archived, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token, step};
+use crate::executor::{
+    Archived, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token, VenueSetup, step,
+};
 use crate::journal::{Archive, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, LegRef, StoreError};
 use crate::model::close::{CloseRequest, CloseTarget};
-use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueSymbol};
+use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueId, VenueSymbol};
+use crate::model::instrument::Instrument;
 use crate::model::order::OrderRequest;
 use crate::model::signal::{Signal, hex};
 use crate::model::time::Timestamp;
-use crate::venue::{Account, AccountSnapshot, Effect as Happened, ErrorKind, Prepared, ProbePermission};
+use crate::venue::{Account, AccountSnapshot, Capabilities, Effect as Happened, ErrorKind, Prepared, ProbePermission};
 
 /// What a driver carries out.
 #[derive(Debug)]
@@ -322,6 +325,14 @@ impl Kernel {
             snapshot
         });
         self.input(now, Input::Snapshot { account, result, recalled: recalled.into_values().collect() })
+    }
+
+    /// A venue that was down when the engine opened says what it trades: its accounts recover now.
+    pub fn open_venue(&mut self, now: Now, venue: &VenueId, capabilities: Capabilities, instruments: Vec<Instrument>) -> Vec<Task> {
+        self.setup.venues.insert(venue.clone(), VenueSetup::new(capabilities, instruments, &self.setup.assets));
+        let of_venue = self.setup.accounts.iter().filter(|(_, account)| account.venue == *venue);
+        let accounts: Vec<AccountId> = of_venue.map(|(id, _)| id.clone()).collect();
+        accounts.into_iter().flat_map(|account| self.input(now, Input::Refresh { account })).collect()
     }
 
     /// Takes one input, and every order it has prepared.

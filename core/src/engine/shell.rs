@@ -16,6 +16,7 @@ use crate::agent::{AgentInput, AgentQueue};
 use crate::executor::{CommandError, Input, Timer, Token, VenueSetup};
 use crate::journal::{ExecutionNumber, Failure};
 use crate::model::ids::{AccountId, VenueId};
+use crate::model::instrument::Instrument;
 use crate::model::order::{OrderReport, Purpose};
 use crate::venue::{Account, AccountSnapshot, Effect as Happened, ErrorKind, Operation, Quote, Sink, Venue, VenueError};
 
@@ -38,6 +39,8 @@ enum Message {
     Report(AccountId, OrderReport),
     Snapshot(AccountId, Result<AccountSnapshot, Failure>),
     Reconnected(AccountId),
+    /// A venue that was down says what it trades.
+    Loaded(Arc<dyn Venue>, Vec<Instrument>),
 }
 
 enum Waiter {
@@ -113,14 +116,27 @@ async fn open(
     done: mpsc::UnboundedSender<Committed>,
 ) -> Result<(Shell, String), OpenError> {
     let Parts { env, mut setup, venues, accounts, journal, archive, namespace, recovery_wait } = parts;
+    // All at once, and none longer than it may take: a venue that is down costs its own legs only.
+    let loading: Vec<_> = venues.iter().map(|venue| tokio::spawn(tokio::time::timeout(recovery_wait, load(Arc::clone(venue))))).collect();
     let mut quotes: Vec<(VenueId, Quote)> = Vec::new();
-    for venue in &venues {
-        let instruments = tokio::time::timeout(recovery_wait, venue.instruments()).await;
-        let instruments = instruments.unwrap_or_else(|_| Err(silent(&**venue, Operation::Instruments, recovery_wait)))?;
-        setup.venues.insert(venue.id().clone(), VenueSetup::new(venue.capabilities().clone(), instruments, &setup.assets));
-        // A price that is missing now comes with the stream.
-        let prices = tokio::time::timeout(recovery_wait, venue.quotes()).await;
-        quotes.extend(prices.ok().and_then(Result::ok).unwrap_or_default().into_iter().map(|quote| (venue.id().clone(), quote)));
+    let mut down: Vec<Arc<dyn Venue>> = Vec::new();
+    for (venue, loading) in venues.iter().zip(loading) {
+        let id = venue.id().clone();
+        match loading.await {
+            Ok(Ok(Ok((instruments, prices)))) => {
+                setup.venues.insert(id.clone(), VenueSetup::new(venue.capabilities().clone(), instruments, &setup.assets));
+                quotes.extend(prices.into_iter().map(|quote| (id.clone(), quote)));
+            }
+            outcome => {
+                let why = match outcome {
+                    Ok(Ok(Err(error))) => error.to_string(),
+                    Ok(Err(_)) => format!("no answer within {recovery_wait:?}"),
+                    _ => "the adapter panicked".to_owned(),
+                };
+                tracing::warn!(venue = %id, %why, "the venue is down; its legs are skipped until it answers");
+                down.push(Arc::clone(venue));
+            }
+        }
     }
     for (deployment, share) in
         setup.deployments.iter().flat_map(|(id, deployment)| deployment.accounts.iter().map(move |share| (id, share)))
@@ -160,14 +176,17 @@ async fn open(
     for (venue, quote) in quotes {
         shell.take(Input::Quote { venue, quote });
     }
+    down.into_iter().for_each(|venue| shell.load_later(venue));
     venues.into_iter().for_each(|venue| shell.follow_quotes(venue));
     accounts.into_iter().for_each(|account| shell.follow_account(account));
     Ok((shell, namespace))
 }
 
-/// A venue that does not answer while the engine opens.
-fn silent(venue: &dyn Venue, operation: Operation, waited: Duration) -> VenueError {
-    VenueError::new(venue.id(), operation, ErrorKind::Timeout, Happened::Unknown, format!("no answer within {waited:?}"))
+/// What a venue trades, and at which prices: those that are missing now come with the stream.
+async fn load(venue: Arc<dyn Venue>) -> Result<(Vec<Instrument>, Vec<Quote>), VenueError> {
+    let instruments = venue.instruments().await?;
+    let prices = tokio::time::timeout(RECONNECT * 8, venue.quotes()).await;
+    Ok((instruments, prices.ok().and_then(Result::ok).unwrap_or_default()))
 }
 
 impl Shell {
@@ -253,6 +272,7 @@ impl Shell {
             Message::Input(input) => self.kernel.input(now, input),
             Message::Report(account, report) => self.kernel.report(now, account, report),
             Message::Snapshot(account, result) => self.kernel.snapshot(now, account, result),
+            Message::Loaded(venue, instruments) => self.kernel.open_venue(now, venue.id(), venue.capabilities().clone(), instruments),
             Message::Reconnected(account) => self.kernel.input(now, Input::Refresh { account }),
         };
         self.carry_out(tasks);
@@ -615,6 +635,23 @@ impl Shell {
         }
     }
 
+    /// Asks a venue that is down again and again what it trades.
+    fn load_later(&self, venue: Arc<dyn Venue>) {
+        let (messages, env) = (self.messages.clone(), Arc::clone(&self.env));
+        let patience = self.kernel.setup().timing.leg_deadline;
+        tokio::spawn(async move {
+            let mut pause = RECONNECT;
+            while !messages.is_closed() {
+                env.sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(30));
+                if let Ok(Ok(Ok((instruments, _)))) = tokio::spawn(tokio::time::timeout(patience, load(Arc::clone(&venue)))).await {
+                    let _ = messages.send(Message::Loaded(venue, instruments));
+                    return;
+                }
+            }
+        });
+    }
+
     fn follow_quotes(&self, venue: Arc<dyn Venue>) {
         let (messages, env) = (self.messages.clone(), Arc::clone(&self.env));
         let (sink, mut quotes) = Sink::bounded(STREAM);
@@ -631,8 +668,12 @@ impl Shell {
         });
         tokio::spawn(async move {
             while !messages.is_closed() {
-                if let Err(error) = venue.stream_quotes(sink.clone()).await {
-                    tracing::warn!(venue = %venue.id(), %error, "the stream of prices ended");
+                // On a task of its own: a panic in the adapter ends that stream, not the following of it.
+                let (stream, sink) = (Arc::clone(&venue), sink.clone());
+                match tokio::spawn(async move { stream.stream_quotes(sink).await }).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(venue = %venue.id(), %error, "the stream of prices ended"),
+                    Err(_) => tracing::error!(venue = %venue.id(), "the adapter panicked in the stream of prices"),
                 }
                 env.sleep(RECONNECT).await;
             }
@@ -654,8 +695,11 @@ impl Shell {
         });
         tokio::spawn(async move {
             while !messages.is_closed() {
-                if let Err(error) = account.stream(sink.clone()).await {
-                    tracing::warn!(account = %account.id(), %error, "the stream of orders ended");
+                let (stream, sink) = (Arc::clone(&account), sink.clone());
+                match tokio::spawn(async move { stream.stream(sink).await }).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(account = %account.id(), %error, "the stream of orders ended"),
+                    Err(_) => tracing::error!(account = %account.id(), "the adapter panicked in the stream of orders"),
                 }
                 env.sleep(RECONNECT).await;
                 // What was missed meanwhile is in the venue's truth.

@@ -112,7 +112,8 @@ impl Step<'_> {
         }
         let (asset, _) = self.setup.assets.resolve(&signal.asset);
         let listed = self.setup.venues.values().any(|venue| venue.instrument_of(&asset, signal.market).is_some());
-        if !listed {
+        let all_open = self.setup.accounts.values().all(|account| self.setup.venues.contains_key(&account.venue));
+        if !listed && all_open {
             let mut names: Vec<Asset> =
                 self.setup.venues.values().flat_map(|v| v.instruments.values().map(|i| self.setup.assets.resolve(&i.base).0)).collect();
             names.sort();
@@ -175,7 +176,11 @@ impl Step<'_> {
         let skipped = |code: &str, reason: String| (Outcome::Skipped, Reason::new(code, reason));
         let refused = |reason: Reason| (Outcome::Refused, reason);
         let (asset, per_name) = self.setup.assets.resolve(&signal.asset);
-        let venue = self.setup.venues.get(&plan.venue).ok_or_else(|| skipped("no_venue", format!("venue {} is not open", plan.venue)))?;
+        let venue = self
+            .setup
+            .venues
+            .get(&plan.venue)
+            .ok_or_else(|| skipped("venue_down", format!("{} does not say what it trades", plan.venue)))?;
         let Some(instrument) = venue.instrument_of(&asset, signal.market) else {
             return Err(skipped("not_listed", format!("{} lists no {} {}", plan.venue, asset, signal.market)));
         };

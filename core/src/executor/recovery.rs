@@ -43,7 +43,13 @@ impl Step<'_> {
             .book
             .seen(account)
             .map(|seen| Timestamp::from_micros(seen.as_micros().saturating_sub(i64::try_from(OVERLAP.as_micros()).unwrap_or(0))));
+        let venue = self.setup.accounts.get(account).map(|account| &account.venue);
         let Some(live) = self.live.accounts.get_mut(account) else { return };
+        if let Some(venue) = venue.filter(|venue| !self.setup.venues.contains_key(*venue)) {
+            // Without its instruments nothing it says can be checked.
+            live.failure = Some(format!("{venue} does not say what it trades"));
+            return;
+        }
         if std::mem::replace(&mut live.fetching, true) {
             return;
         }
