@@ -283,7 +283,9 @@ fn market_data_that_cannot_be_used_is_named_by_file_line_and_value() {
     let time = |number: usize| line(number).split(',').next().unwrap().to_owned();
     let gap_at = format!("line 7: open_time_ms is `{}`", time(8));
     let value_at = format!("line 9: open is `x{}`", line(9).split(',').nth(1).unwrap());
-    let cases: [(&str, Option<&[u8]>, &[&str]); 6] = [
+    // A file, what is in it, and what is said of it.
+    type Case<'a> = (&'a str, Option<&'a [u8]>, &'a [&'a str]);
+    let cases: [Case<'_>; 6] = [
         ("hype.csv", None, &["hype.csv: cannot be read"]),
         ("hype.csv", Some(b""), &["hype.csv: has 0 candles, but at least 2 are needed"]),
         ("hype.csv", Some(gap.as_bytes()), &["hype.csv", &gap_at, "60000 ms after the line before", "gap"]),

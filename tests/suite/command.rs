@@ -14,7 +14,7 @@ use crate::support::{Home, Process, contains, eventually, signal};
 
 const FIRST: [&str; 7] = ["signal", "--asset", "HYPE", "--long", "--notional", "500", "--id"];
 
-fn first<'a>(id: &'a str) -> Vec<&'a str> {
+fn first(id: &str) -> Vec<&str> {
     [&FIRST[..], &[id]].concat()
 }
 

@@ -3,12 +3,17 @@
 //! The market data that some of these tests replay is made by them; `OMNIVENUE_DATA` names a folder with the real thing.
 //! `OMNIVENUE_FULL=1` runs the long versions.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what is unexpected ends it")]
+
+mod bench;
 mod books;
 mod candles;
 mod support;
 
 mod bad_input;
 mod command;
+mod isolation;
 mod killed;
 mod recalled;
+mod secrets;
 mod steps;
