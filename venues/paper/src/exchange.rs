@@ -12,7 +12,7 @@ use omnivenue_core::venue::{Absence, Quote, Resend};
 use crate::books::{Order, bound};
 use crate::config::{Config, ConfigError};
 use crate::funds::Valuation;
-use crate::market::Market;
+use crate::market::{Market, Sources, open_sources};
 use crate::matching::done;
 use crate::rules::{self, Refused};
 use crate::state::{Change, State};
@@ -60,9 +60,15 @@ impl Exchange {
     /// # Errors
     /// [`PaperError`] when the configuration is wrong or a file of candles cannot be used.
     pub fn open(config: Arc<Config>, state: State) -> Result<Self, PaperError> {
+        config.check()?;
+        let sources = open_sources(&config)?;
+        Self::with_sources(config, state, sources)
+    }
+
+    pub(crate) fn with_sources(config: Arc<Config>, state: State, sources: Sources) -> Result<Self, PaperError> {
         let instruments = config.check()?;
         state.fits(&config, &instruments)?;
-        let market = Market::open(&config, instruments, state.epoch())?;
+        let market = Market::new(&config, instruments, sources, state.epoch());
         let mut exchange = Self { config, market, state, updates: Vec::new() };
         for (account, deposits) in exchange.config.accounts.clone() {
             if exchange.state.account(&account).is_none() {

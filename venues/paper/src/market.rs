@@ -12,29 +12,30 @@ use crate::candles::CandleError;
 use crate::config::Config;
 use crate::prices::Prices;
 
+/// Where the price of each instrument stands.
+pub(crate) type Sources = BTreeMap<VenueSymbol, Prices>;
+
+/// Opens every source of prices: reads the files of candles.
+pub(crate) fn open_sources(config: &Config) -> Result<Sources, CandleError> {
+    config.prices.iter().map(|(symbol, source)| Ok((symbol.clone(), Prices::open(source)?))).collect()
+}
+
 /// Instruments and their prices.
 #[derive(Debug, Clone)]
 pub(crate) struct Market {
     epoch: Timestamp,
     instruments: BTreeMap<VenueSymbol, Instrument>,
-    prices: BTreeMap<VenueSymbol, Prices>,
+    prices: Sources,
     half_spread: Fraction,
     slippage: Fraction,
     depth: Option<Notional>,
 }
 
 impl Market {
-    /// Opens every source of prices. The instruments are those that the configuration's check has proved.
-    pub(crate) fn open(config: &Config, instruments: BTreeMap<VenueSymbol, Instrument>, epoch: Timestamp) -> Result<Self, CandleError> {
-        let open = |(symbol, source): (&VenueSymbol, _)| Ok((symbol.clone(), Prices::open(source)?));
-        Ok(Self {
-            epoch,
-            instruments,
-            prices: config.prices.iter().map(open).collect::<Result<_, CandleError>>()?,
-            half_spread: half(config.spread),
-            slippage: config.slippage,
-            depth: config.depth,
-        })
+    /// The instruments that the configuration's check has proved, at prices that have been opened.
+    pub(crate) fn new(config: &Config, instruments: BTreeMap<VenueSymbol, Instrument>, prices: Sources, epoch: Timestamp) -> Self {
+        let half_spread = half(config.spread);
+        Self { epoch, instruments, prices, half_spread, slippage: config.slippage, depth: config.depth }
     }
 
     pub(crate) fn instrument(&self, symbol: &VenueSymbol) -> Option<&Instrument> {
@@ -116,7 +117,7 @@ mod tests {
         config.spread = "0.001".parse().unwrap();
         config.slippage = "0.002".parse().unwrap();
         config.depth = Some("100".parse().unwrap());
-        let mut market = Market::open(&config, config.check().unwrap(), Timestamp::EPOCH).unwrap();
+        let mut market = Market::new(&config, config.check().unwrap(), open_sources(&config).unwrap(), Timestamp::EPOCH);
         let quote = market.quote(&hype, Timestamp::EPOCH).unwrap();
         assert_eq!((quote.bid.to_string(), quote.ask.to_string()), ("38.08".into(), "38.12".into()));
         let check = |side, expected: &str| assert_eq!(market.taker_price(&quote, side).unwrap().to_string(), expected);
@@ -132,7 +133,7 @@ mod tests {
         let pepe: VenueSymbol = "kPEPE".parse().unwrap();
         for price in ["101", "0.0000001"] {
             config.prices.insert(pepe.clone(), PriceSource::Fixed { price: price.parse().unwrap() });
-            let mut market = Market::open(&config, config.check().unwrap(), Timestamp::EPOCH).unwrap();
+            let mut market = Market::new(&config, config.check().unwrap(), open_sources(&config).unwrap(), Timestamp::EPOCH);
             assert_eq!(market.quote(&pepe, Timestamp::EPOCH), None, "{price}");
         }
     }

@@ -15,6 +15,7 @@ use crate::books::Truth;
 use crate::config::Config;
 use crate::exchange::{Burn, Exchange, PaperError};
 use crate::faults::{FaultConfig, FaultKind, Faults};
+use crate::market::{Sources, open_sources};
 use crate::random::Random;
 use crate::store::Store;
 use crate::wire::{Answer, PlaceOrder, Refusal, RefusalCode, Request, RequestKind, Response};
@@ -87,11 +88,16 @@ impl Server {
     ///
     /// # Errors
     /// [`PaperError`] when the configuration, a file of candles or the store cannot be used.
-    pub fn new(config: Arc<Config>, mut store: Store, now: Timestamp) -> Result<Self, PaperError> {
-        // The configuration first: a wrong one leaves no file behind it.
+    pub fn new(config: Arc<Config>, store: Store, now: Timestamp) -> Result<Self, PaperError> {
+        // The configuration and the candles first: what is wrong there must not start the time of a new exchange.
         config.check()?;
+        let sources = open_sources(&config)?;
+        Self::with_sources(config, store, sources, now)
+    }
+
+    pub(crate) fn with_sources(config: Arc<Config>, mut store: Store, sources: Sources, now: Timestamp) -> Result<Self, PaperError> {
         let state = store.load(&config.id, now)?;
-        let mut exchange = Exchange::open(Arc::clone(&config), state)?;
+        let mut exchange = Exchange::with_sources(Arc::clone(&config), state, sources)?;
         store.commit(&exchange.take_changes())?;
         Ok(Self {
             exchange,

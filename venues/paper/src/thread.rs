@@ -19,6 +19,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::exchange::PaperError;
 use crate::link::{Link, LinkError};
+use crate::market::open_sources;
 use crate::server::{Server, Token};
 use crate::store::Store;
 use crate::venue::{PaperAccount, PaperVenue};
@@ -46,9 +47,11 @@ impl PaperExchange {
     /// [`PaperError`] when the configuration or a file cannot be used, another exchange has the file, or no thread can be started.
     pub fn open(config: Config, path: Option<PathBuf>) -> Result<Self, PaperError> {
         let config = Arc::new(config);
+        // Before the file: what cannot be opened leaves none behind it.
         config.check()?;
+        let sources = open_sources(&config)?;
         let store = path.map_or(Ok(Store::memory()), |path| Store::open(&path))?;
-        let server = Server::new(Arc::clone(&config), store, clock::now())?;
+        let server = Server::with_sources(Arc::clone(&config), store, sources, clock::now())?;
         let (sender, mailbox) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name(format!("paper-{}", config.id))

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use omnivenue_core::model::instrument::Side::{Buy, Sell};
 use omnivenue_core::model::signal::TimeInForce::Gtc;
-use omnivenue_paper::{Answer, Config, PlaceOrder, RefusalCode, Request, Server, Store, StoreError, Truth};
+use omnivenue_paper::{Answer, Config, PaperExchange, PlaceOrder, RefusalCode, Request, Server, Store, StoreError, Truth};
 
-use crate::world::{World, limit, quiet};
+use crate::world::{World, limit, moving, quiet};
 
 fn open(path: &Path) -> World {
     World::with(quiet(Config::hyperliquid_like()), Store::open(path).unwrap())
@@ -61,6 +61,22 @@ fn prices_go_on_where_the_clock_says() {
     let mut again = Server::new(std::sync::Arc::new(config), Store::open(&path).unwrap(), later).unwrap();
     assert_eq!(again.mark(&symbol, later), whole.server.mark(&symbol, later));
     assert_ne!(again.mark(&symbol, later).unwrap().to_string(), "38.1");
+}
+
+#[test]
+fn candles_that_cannot_be_read_leave_no_file_and_start_no_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("exchange.db");
+    let (config, candles) = moving(Config::hyperliquid_like(), &["38", "39"]);
+    drop(candles);
+    let config = std::sync::Arc::new(config);
+    let error = PaperExchange::open((*config).clone(), Some(path.clone())).unwrap_err();
+    assert!(error.to_string().contains("hype.csv: cannot be read"), "{error}");
+    assert!(!path.exists() && std::fs::read_dir(folder.path()).unwrap().next().is_none());
+    let now = omnivenue_core::model::time::Timestamp::from_millis;
+    Server::new(std::sync::Arc::clone(&config), Store::open(&path).unwrap(), now(1)).unwrap_err();
+    let began = Server::new(std::sync::Arc::new(quiet(Config::hyperliquid_like())), Store::open(&path).unwrap(), now(2)).unwrap();
+    assert_eq!(began.truth().epoch, now(2));
 }
 
 #[test]
