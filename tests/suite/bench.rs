@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use async_trait::async_trait;
 use omnivenue::engine::{Engine, OpenError, Parts, SystemEnv};
 use omnivenue::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Limits, Setup, Timing};
 use omnivenue::gates::Cleared;
-use omnivenue::journal::Journaled;
+use omnivenue::journal::{Entry, Journal, Journaled, StoreError};
 use omnivenue::model::ids::{AccountId, ClientOrderId, VenueId, VenueSymbol};
 use omnivenue::model::instrument::{AssetMap, Instrument};
 use omnivenue::model::number::Factor;
 use omnivenue::model::order::{OrderReport, OrderRequest};
 use omnivenue::model::time::Timestamp;
 use omnivenue::paper::{AccountTruth, Config, PaperExchange, PriceSource};
-use omnivenue::sqlite::Options;
+use omnivenue::sqlite::{Options, SqliteJournal};
 use omnivenue::venue::{
     Account, AccountSnapshot, Capabilities, Effect, ErrorKind, Evidence, Operation, Prepared, ProbePermission, Quote, Sink, Ticket, Venue,
     VenueError,
@@ -164,29 +164,89 @@ impl Account for Faulty {
     }
 }
 
-/// A venue that is there and tells no prices: `quotes` fails, the stream says nothing.
-pub(crate) struct Mute(pub(crate) Arc<dyn Venue>);
+/// What a venue does while it is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Down {
+    /// It says what it trades, but no prices: asking for them fails.
+    QuotesFail,
+    /// It says what it trades, but asking for prices is never answered.
+    QuotesHang,
+    /// It does not say what it trades: asking fails.
+    InstrumentsFail,
+    /// It does not say what it trades: asking is never answered.
+    InstrumentsHang,
+    /// Its adapter panics when it is asked what it trades.
+    InstrumentsPanic,
+}
+
+/// A venue that is down until it is said to be up.
+pub(crate) struct Broken {
+    inner: Arc<dyn Venue>,
+    down: Down,
+    pub(crate) up: AtomicBool,
+}
+
+impl Broken {
+    fn is(&self, down: Down) -> bool {
+        self.down == down && !self.up.load(Ordering::SeqCst)
+    }
+
+    fn refused(&self, operation: Operation) -> VenueError {
+        VenueError::new(self.inner.id(), operation, ErrorKind::Unavailable, Effect::Refused, "down for maintenance")
+    }
+}
 
 #[async_trait]
-impl Venue for Mute {
+impl Venue for Broken {
     fn id(&self) -> &VenueId {
-        self.0.id()
+        self.inner.id()
     }
 
     fn capabilities(&self) -> &Capabilities {
-        self.0.capabilities()
+        self.inner.capabilities()
     }
 
     async fn instruments(&self) -> Result<Vec<Instrument>, VenueError> {
-        self.0.instruments().await
+        assert!(!self.is(Down::InstrumentsPanic), "an adapter's mistake in instruments");
+        if self.is(Down::InstrumentsFail) {
+            return Err(self.refused(Operation::Instruments));
+        }
+        if self.is(Down::InstrumentsHang) {
+            pending::<()>().await;
+        }
+        self.inner.instruments().await
     }
 
     async fn quotes(&self) -> Result<Vec<Quote>, VenueError> {
-        Err(VenueError::new(self.id(), Operation::Quotes, ErrorKind::Unavailable, Effect::Refused, "down for maintenance"))
+        if self.is(Down::QuotesHang) {
+            pending::<()>().await;
+        }
+        if self.up.load(Ordering::SeqCst) { self.inner.quotes().await } else { Err(self.refused(Operation::Quotes)) }
     }
 
-    async fn stream_quotes(&self, _: Sink<Quote>) -> Result<(), VenueError> {
-        pending().await
+    async fn stream_quotes(&self, sink: Sink<Quote>) -> Result<(), VenueError> {
+        if self.up.load(Ordering::SeqCst) { self.inner.stream_quotes(sink).await } else { Err(self.refused(Operation::Quotes)) }
+    }
+}
+
+/// A journal that writes so many batches and then cannot any more.
+pub(crate) struct Failing {
+    inner: SqliteJournal,
+    left: Arc<AtomicUsize>,
+}
+
+impl Journal for Failing {
+    fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let left = self.left.load(Ordering::SeqCst);
+        if left == 0 {
+            return Err(StoreError::Io("the disk is full".into()));
+        }
+        self.left.store(left - 1, Ordering::SeqCst);
+        self.inner.append(entries)
+    }
+
+    fn snapshot(&mut self, seq: u64, state: &str) -> Result<(), StoreError> {
+        self.inner.snapshot(seq, state)
     }
 }
 
@@ -197,6 +257,8 @@ pub(crate) struct Bench {
     pub(crate) accounts: Vec<Arc<dyn Account>>,
     pub(crate) venues: Vec<Arc<dyn Venue>>,
     pub(crate) recovery_wait: Duration,
+    /// How many batches the journal still takes.
+    pub(crate) batches: Arc<AtomicUsize>,
 }
 
 impl Bench {
@@ -221,7 +283,7 @@ impl Bench {
         let exchanges: Vec<_> = configs.into_iter().map(|config| PaperExchange::open(config, None).unwrap()).collect();
         let accounts = exchanges.iter().map(|exchange| exchange.account(&account(exchange.config().id.as_str()))).collect();
         let venues = exchanges.iter().map(PaperExchange::venue).collect();
-        Self { exchanges, setup, accounts, venues, recovery_wait: Duration::from_secs(5) }
+        Self { exchanges, setup, accounts, venues, recovery_wait: Duration::from_secs(5), batches: Arc::new(AtomicUsize::new(usize::MAX)) }
     }
 
     /// Puts an adapter that misbehaves in front of an account.
@@ -229,6 +291,13 @@ impl Bench {
         let faulty = Faulty::new(Arc::clone(&self.accounts[place]), faults);
         self.accounts[place] = Arc::clone(&faulty) as Arc<dyn Account>;
         faulty
+    }
+
+    /// Puts a venue that is down in the place of one.
+    pub(crate) fn broken(&mut self, place: usize, down: Down) -> Arc<Broken> {
+        let broken = Arc::new(Broken { inner: Arc::clone(&self.venues[place]), down, up: AtomicBool::new(false) });
+        self.venues[place] = Arc::clone(&broken) as Arc<dyn Venue>;
+        broken
     }
 
     /// Opens the engine with its journal in a folder.
@@ -239,7 +308,7 @@ impl Bench {
             setup: self.setup.clone(),
             venues: self.venues.clone(),
             accounts: self.accounts.clone(),
-            journal: Box::new(opened.journal),
+            journal: Box::new(Failing { inner: opened.journal, left: Arc::clone(&self.batches) }),
             archive: Arc::new(opened.archive),
             namespace: opened.namespace,
             recovery_wait: self.recovery_wait,

@@ -14,7 +14,7 @@ use omnivenue::model::signal::Signal;
 use omnivenue::venue::Absence;
 use omnivenue::{CloseRequest, CloseTarget, Wait};
 
-use crate::bench::{Bench, Fault, Mute, block_on, parse, quiet};
+use crate::bench::{Bench, Down, Fault, block_on, parse, quiet};
 use crate::support::{eventually, signal};
 
 const QUICK: Duration = Duration::from_millis(20);
@@ -216,14 +216,14 @@ fn an_adapter_that_panics_before_there_is_an_order_costs_its_own_leg_only() {
 }
 
 #[test]
-fn a_stream_that_panics_harms_no_leg() {
+fn a_stream_that_panics_harms_no_leg_and_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut bench = Bench::new(vec![quiet("fine", QUICK), quiet("broken", QUICK)]);
-    let faulty = bench.faulty(1, &[(Fault::StreamPanics, 1)]);
+    let faulty = bench.faulty(1, &[(Fault::StreamPanics, 2)]);
     let engine = block_on(bench.open(folder.path())).unwrap();
-    eventually("the stream was asked for", || (faulty.streamed.load(Ordering::SeqCst) > 0).then_some(()));
     let execution = block_on(engine.execute(entry("s-1", "100"), Wait::Settled)).unwrap();
     execution.legs.iter().for_each(filled);
+    eventually("the stream is opened again", || (faulty.streamed.load(Ordering::SeqCst) > 2).then_some(()));
     block_on(engine.shutdown()).unwrap();
 }
 
@@ -248,15 +248,31 @@ fn an_account_whose_truth_does_not_come_is_skipped_and_comes_back() {
 }
 
 #[test]
-fn a_venue_without_prices_costs_its_own_leg_only() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut bench = Bench::new(vec![quiet("fine", QUICK), quiet("mute", QUICK)]);
-    bench.venues[1] = Arc::new(Mute(Arc::clone(&bench.venues[1])));
-    let engine = block_on(bench.open(folder.path())).unwrap();
-    let execution = block_on(engine.execute(entry("s-1", "100"), Wait::Settled)).unwrap();
-    filled(&execution.legs[0]);
-    assert_eq!((execution.legs[1].outcome, execution.legs[1].code.as_deref()), (Some(Outcome::Skipped), Some("no_price")));
-    block_on(engine.shutdown()).unwrap();
+fn a_venue_that_is_down_when_the_engine_opens_costs_its_own_leg_only_and_comes_back() {
+    let all = [Down::QuotesFail, Down::QuotesHang, Down::InstrumentsFail, Down::InstrumentsHang, Down::InstrumentsPanic];
+    for down in all {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bench = Bench::new(vec![quiet("fine", QUICK), quiet("down", QUICK)]);
+        bench.recovery_wait = Duration::from_secs(3);
+        let broken = bench.broken(1, down);
+        let engine = block_on(bench.open(folder.path())).unwrap();
+        let execution = block_on(engine.execute(entry("s-1", "100"), Wait::Settled)).unwrap();
+        filled(&execution.legs[0]);
+        let code = if matches!(down, Down::QuotesFail | Down::QuotesHang) { "no_price" } else { "venue_down" };
+        let leg = &execution.legs[1];
+        assert_eq!((leg.outcome, leg.code.as_deref()), (Some(Outcome::Skipped), Some(code)), "{down:?}: {leg:?}");
+        assert_eq!(bench.truth(1).orders, []);
+        broken.up.store(true, Ordering::SeqCst);
+        let mut tries = 0;
+        eventually("the venue takes part again", || {
+            tries += 1;
+            let execution = block_on(engine.execute(entry(&format!("again-{tries}"), "100"), Wait::Settled)).unwrap();
+            filled(&execution.legs[0]);
+            (execution.legs[1].outcome == Some(Outcome::Filled)).then_some(())
+        });
+        assert_eq!(bench.truth(1).orders.len(), 1);
+        block_on(engine.shutdown()).unwrap();
+    }
 }
 
 #[test]
