@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use omnivenue::control::Request;
 use omnivenue::open::{self, Latch};
+use omnivenue_core::engine::{Env, SystemEnv};
 use omnivenue_core::journal::KillScope;
 use serde_json::{Value, json};
 
@@ -105,12 +106,13 @@ pub(crate) async fn reconcile(options: &Options) -> Result<Done, CommandError> {
 
 /// Asks for a comparison and waits until every account has been compared since; says whether all were.
 async fn compare(backend: &mut Backend) -> Result<(Value, bool), CommandError> {
+    // By the clock: a pause takes longer than it should on a busy machine.
+    let asked_at = SystemEnv.now().monotonic;
     backend.ask(Request::Reconcile).await?;
-    let mut waited = Duration::ZERO;
     loop {
         tokio::time::sleep(PAUSE).await;
-        waited += PAUSE;
         let health = backend.ask(Request::Health).await?;
+        let waited = Duration::from_micros(SystemEnv.now().monotonic.saturating_sub(asked_at));
         let fresh = |account: &Value| account["compared_ms_ago"].as_u64().is_some_and(|ago| u128::from(ago) <= waited.as_millis());
         let all = health["accounts"].as_array().is_some_and(|accounts| accounts.iter().all(fresh));
         if all || waited >= PATIENCE {
