@@ -225,8 +225,12 @@ fn write_all(conn: &Connection, batches: &[Vec<Entry>]) -> rusqlite::Result<Dura
                 &hash[..],
             ))?;
             match &entry.index {
-                Some(IndexKey::Signal(id)) => conn.prepare_cached("INSERT INTO signals VALUES (?1, ?2)")?.execute((id.as_str(), execution))?,
-                Some(IndexKey::Order(id)) => conn.prepare_cached("INSERT INTO orders VALUES (?1, ?2)")?.execute((id.as_str(), execution))?,
+                Some(IndexKey::Signal(id)) => {
+                    conn.prepare_cached("INSERT INTO signals VALUES (?1, ?2)")?.execute((id.as_str(), execution))?
+                }
+                Some(IndexKey::Order(id)) => {
+                    conn.prepare_cached("INSERT INTO orders VALUES (?1, ?2)")?.execute((id.as_str(), execution))?
+                }
                 None => 0,
             };
         }

@@ -370,7 +370,8 @@ impl Times {
         for ((group, size), spent) in &self.0 {
             let mean = |part: Duration| part.as_nanos() / u128::from(spent.signals.max(1));
             let micros = |part: Duration| format!("{}.{:01} µs", mean(part) / 1_000, mean(part) % 1_000 / 100);
-            let first = self.0.range((*group, 0)..).next().map_or(1, |(_, first)| first.total().as_nanos() / u128::from(first.signals.max(1)));
+            let first =
+                self.0.range((*group, 0)..).next().map_or(1, |(_, first)| first.total().as_nanos() / u128::from(first.signals.max(1)));
             let ratio = mean(spent.total()) * 100 / first.max(1);
             println!(
                 "{group:>8} {size:>9} {:>12} {:>12} {:>12} {:>12} {:>8}",
