@@ -56,8 +56,12 @@ impl Column {
         let cell = all.join(" ");
         match (self.kind, cell.split_once('.')) {
             (Kind::Moment, Some((seconds, _))) => format!("{seconds}Z"),
-            (Kind::Money, Some((whole, decimals))) if decimals.len() > 2 && decimals.is_char_boundary(2) => format!("{whole}.{}…", &decimals[..2]),
-            (Kind::Number, Some((whole, decimals))) if decimals.len() > 8 && decimals.is_char_boundary(8) => format!("{whole}.{}…", &decimals[..8]),
+            (Kind::Money, Some((whole, decimals))) if decimals.len() > 2 && decimals.is_char_boundary(2) => {
+                format!("{whole}.{}…", &decimals[..2])
+            }
+            (Kind::Number, Some((whole, decimals))) if decimals.len() > 8 && decimals.is_char_boundary(8) => {
+                format!("{whole}.{}…", &decimals[..8])
+            }
             _ => cell,
         }
     }
@@ -98,7 +102,11 @@ pub(crate) fn table<'a>(rows: impl IntoIterator<Item = &'a Value>, columns: &[Co
     let gap = if content + 2 * columns.len() <= usize::from(WIDTH) { 2 } else { 1 };
     for (place, column) in columns.iter().enumerate() {
         if let Some(drawn) = table.column_mut(place) {
-            drawn.set_cell_alignment(if matches!(column.kind, Kind::Number | Kind::Money) { CellAlignment::Right } else { CellAlignment::Left });
+            drawn.set_cell_alignment(if matches!(column.kind, Kind::Number | Kind::Money) {
+                CellAlignment::Right
+            } else {
+                CellAlignment::Left
+            });
             drawn.set_padding((0, gap));
             if matches!(column.kind, Kind::Id | Kind::Moment) {
                 drawn.set_constraint(ColumnConstraint::ContentWidth);
