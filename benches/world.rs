@@ -63,7 +63,7 @@ pub(crate) fn setup(exchanges: &[PaperExchange]) -> Setup {
 
 /// The signal of that number: each buys or sells what the one before it sold or bought, so that positions end and books stay small.
 pub(crate) fn signal(number: u64) -> Signal {
-    let direction = if number % 2 == 0 { model::signal::Direction::Long } else { model::signal::Direction::Short };
+    let direction = if number.is_multiple_of(2) { model::signal::Direction::Long } else { model::signal::Direction::Short };
     Signal { id: constant(&format!("signal-{number:09}")), direction, ..template() }
 }
 

@@ -14,6 +14,8 @@ use omnivenue::model::order::Purpose;
 use omnivenue::paper::Truth;
 use omnivenue::sqlite::SqliteArchive;
 
+use crate::support::Home;
+
 /// The key of an entry: at most one order of it ever takes effect.
 pub(crate) type Key = (SignalId, DeploymentId, AccountId);
 
@@ -191,4 +193,36 @@ pub(crate) fn files(folder: &Path) -> Files {
     let path = folder.join("omnivenue.toml");
     let config = if path.exists() { Config::load(&path).unwrap() } else { Config::built_in(folder) };
     Files::read(&config)
+}
+
+#[test]
+fn the_checks_notice_what_is_wrong() {
+    let tampered = |sql: &str| {
+        let home = Home::new();
+        home.run(&["signal", "--asset", "HYPE", "--long", "--notional", "500", "--id", "s-1"]).well();
+        let conn = rusqlite::Connection::open(home.file(".omnivenue/exchange-hyperliquid.db")).unwrap();
+        conn.execute_batch(sql).unwrap();
+        drop(conn);
+        std::panic::catch_unwind(|| {
+            let files = files(home.path());
+            files.assert_exactly_once();
+            files.assert_books_equal_venues();
+            assert_eq!(files.assert_answered(&["s-1".parse().unwrap()], 2), 2);
+        })
+        .is_err()
+    };
+    assert!(!tampered("SELECT 1"));
+    for sql in [
+        "UPDATE positions SET quantity = '13'",
+        "UPDATE positions SET cost = '495'",
+        "UPDATE balances SET total = '10000'",
+        "UPDATE fills SET fee = '0.3'",
+        "UPDATE fills SET quantity = '12'",
+        "UPDATE orders SET wire = json_set(wire, '$.client_order_id', 'unheardof')",
+        "INSERT INTO orders SELECT number + 1, account, client_order_id, symbol, side, quantity, status, filled, why, accepted_at_us,
+             updated_at_us, wire FROM orders",
+        "DELETE FROM orders; DELETE FROM fills",
+    ] {
+        assert!(tampered(sql), "nothing was noticed of: {sql}");
+    }
 }

@@ -17,14 +17,17 @@ const FIRST: u64 = 1_640_991_660_000;
 
 /// The BTC candles: the recorded ones, or as many made ones, written into `folder`.
 pub(crate) fn btc(folder: &Path) -> PathBuf {
-    if let Some(data) = std::env::var_os("OMNIVENUE_DATA") {
-        let path = Path::new(&data).join(BTC);
-        assert!(path.is_file(), "OMNIVENUE_DATA is set, but {} is not there", path.display());
-        return path;
+    let path = btc_path(folder);
+    if std::env::var_os("OMNIVENUE_DATA").is_none() {
+        write_gz(&path, &minutes(1, MINUTES, 4_631_900, 2_500));
     }
-    let path = folder.join(BTC);
-    write_gz(&path, &minutes(1, MINUTES, 4_631_900, 2_500));
+    assert!(path.is_file(), "OMNIVENUE_DATA is set, but {} is not there", path.display());
     path
+}
+
+/// Where they are.
+pub(crate) fn btc_path(folder: &Path) -> PathBuf {
+    std::env::var_os("OMNIVENUE_DATA").map_or_else(|| folder.to_owned(), PathBuf::from).join(BTC)
 }
 
 /// Candles of another asset, made: `start` and the largest change of a minute are in hundredths.

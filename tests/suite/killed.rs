@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use omnivenue::model::execution::Execution;
+use omnivenue::model::execution::{Execution, ExecutionStatus};
 use omnivenue::model::ids::SignalId;
 use omnivenue_simulator::Random;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ impl Story {
     /// The configuration. Which requests are hit by a fault differs from life to life.
     fn config(&self, life: usize) -> String {
         let f = self.faults;
-        let account = |venue: &str, preset: &str, suffix: &str, rules: &str| {
+        let account = |venue: &str, preset: &str, suffix: &str, rules: &str, seed: usize| {
             format!(
                 r#"
 [[account]]
@@ -76,7 +76,7 @@ latency = "8ms"
 speed = 600
 candles = {{ "BTC{suffix}" = "{btc}", "ETH{suffix}" = "eth.csv", "HYPE{suffix}" = "hype.csv" }}
 [account.paper.faults]
-seed = {life}
+seed = {seed}
 refuse = {f}
 delay = {f}
 cut_before = {f}
@@ -96,7 +96,8 @@ silence_for = "200ms"
                 silence = f / 4,
             )
         };
-        let mut text = account("first", "hyperliquid", "", self.rules[0]) + &account("second", "ostium", "-USD", self.rules[1]);
+        let mut text =
+            account("first", "hyperliquid", "", self.rules[0], life) + &account("second", "ostium", "-USD", self.rules[1], life + 1_000);
         let agents: BTreeSet<String> = (0..self.signals).map(|signal| self.agent(signal)).collect();
         for agent in agents {
             let accounts = r#"[{ account = "first-account" }, { account = "second-account" }]"#;
@@ -106,20 +107,31 @@ silence_for = "200ms"
         text + "[timing]\nleg_deadline = \"1s\"\nmax_attempts = 20\nbackoff_min = \"20ms\"\nbackoff_max = \"1s\"\nreconcile_every = \"5s\"\n"
     }
 
-    fn tell(&self) {
+    /// A folder with the signals, the candles and the configuration of the first life.
+    fn home(&self) -> Home {
         let home = Home::new();
-        let btc = candles::btc(home.path());
+        candles::btc(home.path());
         candles::made(home.path(), "eth.csv", 2, 340_000, 200);
         candles::made(home.path(), "hype.csv", 3, 3_810, 4);
-        let signals = self.signals();
-        let input: String = signals.iter().map(|(_, body)| format!("{body}\n")).collect();
+        let input: String = self.signals().iter().map(|(_, body)| format!("{body}\n")).collect();
         home.write("signals.jsonl", &input);
+        self.configure(&home, 1);
+        home
+    }
+
+    fn configure(&self, home: &Home, life: usize) {
+        home.write("omnivenue.toml", &self.config(life).replace("BTC_FILE", &candles::btc_path(home.path()).display().to_string()));
+    }
+
+    fn tell(&self) {
+        let home = self.home();
+        let signals = self.signals();
         let in_flight = self.in_flight.to_string();
         let arguments = ["run", "signals.jsonl", "--in-flight", &in_flight];
         let mut reaper = Reaper::new(signals.iter().map(|(id, _)| id.clone()).collect());
         let began = micros();
         for life in 1..=self.kills {
-            home.write("omnivenue.toml", &self.config(life).replace("BTC_FILE", &btc.display().to_string()));
+            self.configure(&home, life);
             reaper.life(&home, &arguments, self.kills - life);
         }
         let last = home.run(&arguments);
@@ -256,4 +268,34 @@ fn where_only_a_window_that_has_passed_proves_absence() {
     let (signals, kills) = if full() { (400, 20) } else { (80, 6) };
     let rules = [AFTER_PROOF, AFTER_PROOF];
     Story { name: "window", signals, kills, in_flight: 2, own_agents: false, rules, faults: 20 }.tell();
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_says_how_things_stand_and_goes_on_at_the_next_start() {
+    let story = Story { name: "stop", signals: 120, kills: 0, in_flight: 8, own_agents: true, rules: [IDEMPOTENT, AFTER_PROOF], faults: 0 };
+    let home = story.home();
+    let signals = story.signals();
+    let arguments = ["run", "signals.jsonl", "--in-flight", "8"];
+    let mut reaper = Reaper::new(signals.iter().map(|(id, _)| id.clone()).collect());
+    for stop in 0..4 {
+        let process = home.start(&arguments);
+        let mut new = 0;
+        while new < 10 {
+            new += usize::from(reaper.read(&process.line().expect("there is more to do")));
+        }
+        let ended = process.terminate();
+        assert_eq!(ended.code(), 0, "stop {stop}: {ended:?}");
+        // What was on its way is told as it stands, working or done; nothing is left out.
+        let rest: Vec<Execution> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        rest.iter().filter(|execution| execution.status == ExecutionStatus::Done).for_each(|execution| {
+            reaper.unanswered.remove(&execution.signal_id);
+        });
+    }
+    assert!(reaper.unanswered.len() > 20, "it was stopped in the middle: {} are left", reaper.unanswered.len());
+    let last = home.run(&arguments).well();
+    assert_eq!(last.lines().count(), signals.len());
+    let files = books::files(home.path());
+    files.assert_exactly_once();
+    files.assert_books_equal_venues();
+    assert_eq!(files.assert_answered(signals.iter().map(|(id, _)| id), 2), 2 * signals.len());
 }
