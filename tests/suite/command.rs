@@ -370,12 +370,13 @@ fn a_run_goes_on_after_a_line_that_is_no_signal() {
 #[test]
 fn many_commands_at_once_do_no_more_than_one() {
     let home = Home::new();
-    // None of them finds an engine: the first to get the journal is one, the others come through it or after it.
+    let engine = stay(&home);
     let processes: Vec<Process> = (0..8).map(|_| home.start(&[&first("s-1")[..], &["--json"]].concat())).collect();
     let answers: Vec<String> = processes.into_iter().map(|process| process.wait().well()).collect();
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     filled(&serde_json::from_str(&answers[0]).unwrap());
     assert_eq!(orders(&home), [1, 1]);
+    assert_eq!(engine.terminate().code(), 0);
     let files = books::files(home.path());
     files.assert_exactly_once();
     files.assert_books_equal_venues();

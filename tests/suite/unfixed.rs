@@ -7,7 +7,8 @@ use omnivenue::Wait;
 use omnivenue::model::signal::Signal;
 
 use crate::bench::{Bench, block_on, quiet};
-use crate::support::signal;
+use crate::books;
+use crate::support::{Home, Process, signal};
 
 /// `core/src/engine/shell.rs`, `changed`: once the journal has failed, `durable` counts as `u64::MAX`, and the caller of a signal
 /// that never became durable is told `Ok` with an execution that is done: refused, `journal_unwritable`. After a restart the same id
@@ -27,5 +28,24 @@ fn what_was_answered_is_the_same_after_a_restart() {
     block_on(engine.shutdown()).unwrap();
     if let Ok(before) = answered {
         assert_eq!(before.legs[0].outcome, after.legs[0].outcome, "{before:?} became {after:?}");
+    }
+}
+
+/// Commands that start while no engine runs become one each, one after the other, or come through the one that runs. Two of them fail
+/// now and then, though nothing is wrong and nothing was done:
+/// - `src/open.rs`, `Opened::shutdown`: the journal is given up before the exchanges' files are. Who takes the journal in between ends
+///   with exit code 1: "the simulated exchange … is in use by another exchange (process …); stop that one first".
+/// - `src/command/backend.rs`, `Backend::running_or` and `ask`: whether an engine runs is asked over one connection, and the request
+///   goes over another. Where the engine has ended in between, the command ends with exit code 4: "the engine no longer answers".
+#[test]
+fn commands_that_start_at_once_without_an_engine_all_do_well() {
+    for _ in 0..20 {
+        let home = Home::new();
+        let order = ["signal", "--asset", "HYPE", "--long", "--notional", "500", "--id", "s-1", "--json"];
+        let processes: Vec<Process> = (0..8).map(|_| home.start(&order)).collect();
+        let answers: Vec<String> = processes.into_iter().map(|process| process.wait().well()).collect();
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+        assert_eq!((home.orders_at("hyperliquid"), home.orders_at("ostium")), (1, 1));
+        books::files(home.path()).assert_exactly_once();
     }
 }
