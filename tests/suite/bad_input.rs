@@ -341,7 +341,7 @@ fn on_a_small_disk(home: &Home, arguments: &str) -> Command {
 #[test]
 fn on_a_full_disk_entries_stop_and_after_a_restart_all_is_there() {
     let home = Home::new();
-    let count = 24;
+    let count = 40;
     home.write("signals.jsonl", &heavy(count));
     let ended = home.finish(on_a_small_disk(&home, "run signals.jsonl --in-flight 1"));
     assert_eq!(ended.code(), 1, "{}", ended.stderr);
@@ -377,7 +377,7 @@ fn on_a_full_disk_positions_can_still_be_closed() {
     let mut command = on_a_small_disk(&home, "run --stay --in-flight 1");
     command.stdin(Stdio::piped());
     let mut engine = Process::start(command);
-    for line in heavy(20).lines() {
+    for line in heavy(40).lines() {
         engine.tell(line);
         if engine.line().unwrap().contains("journal_unwritable") {
             break;

@@ -31,12 +31,14 @@ fn what_was_answered_is_the_same_after_a_restart() {
     }
 }
 
-/// Commands that start while no engine runs become one each, one after the other, or come through the one that runs. Two of them fail
+/// Commands that start while no engine runs become one each, one after the other, or come through the one that runs. Some of them fail
 /// now and then, though nothing is wrong and nothing was done:
 /// - `src/open.rs`, `Opened::shutdown`: the journal is given up before the exchanges' files are. Who takes the journal in between ends
 ///   with exit code 1: "the simulated exchange … is in use by another exchange (process …); stop that one first".
 /// - `src/command/backend.rs`, `Backend::running_or` and `ask`: whether an engine runs is asked over one connection, and the request
 ///   goes over another. Where the engine has ended in between, the command ends with exit code 4: "the engine no longer answers".
+/// - `src/control/client.rs`, `Client::connect`: a socket that is being closed resets the connection, which is no `ConnectionRefused`;
+///   the command ends with exit code 4: "the control socket … cannot be used: Connection reset by peer".
 #[test]
 fn commands_that_start_at_once_without_an_engine_all_do_well() {
     for _ in 0..20 {
