@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use omnivenue::Wait;
+use omnivenue::journal::{Archive, ChainKey};
 use omnivenue::model::signal::Signal;
+use omnivenue::sqlite::SqliteArchive;
 
 use crate::bench::{Bench, block_on, quiet};
 use crate::books;
@@ -50,4 +52,26 @@ fn commands_that_start_at_once_without_an_engine_all_do_well() {
         assert_eq!((home.orders_at("hyperliquid"), home.orders_at("ostium")), (1, 1));
         books::files(home.path()).assert_exactly_once();
     }
+}
+
+/// `core/src/engine/shell.rs`, `open`: entries between two snapshots are counted from the start of the process, not from the latest
+/// snapshot. An engine that is restarted before it has written 20,000 entries never keeps one, and each start replays everything.
+#[test]
+fn a_journal_that_grows_over_several_lives_gets_a_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..10).map(|number| format!("venue-{number}")).collect();
+    let bench = Bench::new(names.iter().map(|name| quiet(name, Duration::ZERO)).collect());
+    let mut entries = 0;
+    for life in 0..3 {
+        let engine = block_on(bench.open(folder.path())).unwrap();
+        for number in 0..400 {
+            let wish = Signal::from_json(&signal(&format!("s-{life}-{number}"), "demo", "HYPE", "20")).unwrap();
+            block_on(engine.execute(wish, Wait::Settled)).unwrap();
+        }
+        entries = block_on(engine.health()).unwrap().seq;
+        block_on(engine.shutdown()).unwrap();
+    }
+    assert!(entries > 22_000, "{entries} entries");
+    let archive = SqliteArchive::read(&folder.path().join("journal.db"), ChainKey::default()).unwrap();
+    assert!(archive.latest_snapshot().unwrap().is_some(), "{entries} entries and no snapshot");
 }
