@@ -46,7 +46,7 @@ pub(crate) fn setup(exchanges: &[PaperExchange]) -> Setup {
         max_asset_notional: Some(constant("100000000")),
         max_notional: Some(constant("100000000")),
     };
-    let at = |index: usize| AccountSetup { venue: exchanges[index].config().id.clone(), limits };
+    let at = |index: usize| AccountSetup { venue: exchanges[index].config().id.clone(), market: None, limits };
     let share = |index: usize| AccountShare { account: account(index), allocation: Some(constant("100000000")) };
     let deployment = DeploymentSetup { agent: constant("bench"), accounts: (0..exchanges.len()).map(share).collect(), limits };
     Setup {

@@ -22,7 +22,7 @@ use omnivenue_core::model::time::format_duration;
 use omnivenue_core::venue::{Absence, Resend};
 use serde::{Serialize, Serializer};
 
-pub use self::secret::{Secret, SecretError, SecretRef};
+pub use self::secret::{SecretError, SecretRef};
 pub use self::section::Issue;
 
 /// The name of the configuration file that is looked for.

@@ -163,8 +163,9 @@ fn make_private(path: &Path) -> Result<(), OpenError> {
 /// What the state machine is told. The venues' part is filled by the engine, from the venues.
 #[must_use]
 pub fn setup(config: &Config) -> Setup {
-    let accounts =
-        config.accounts.iter().map(|account| (account.id.clone(), AccountSetup { venue: account.venue.clone(), limits: account.limits }));
+    let accounts = config.accounts.iter().map(|account| {
+        (account.id.clone(), AccountSetup { venue: account.venue.clone(), market: Some(account.market), limits: account.limits })
+    });
     let agents = config.agents.iter().map(|agent| (agent.id.clone(), AgentSetup { allowed_assets: agent.allowed_assets.clone() }));
     let deployments = config.deployments.iter().map(|deployment| {
         let shares = deployment.accounts.iter().map(|share| AccountShare { account: share.account.clone(), allocation: share.allocation });

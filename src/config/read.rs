@@ -58,11 +58,10 @@ const ID: &str = "a name in quotes, of 1 or more of A-Z a-z 0-9 . _ : / @ -";
 fn journal(section: &Section<'_>, base: &Path) -> JournalConfig {
     let path = section.text("path", "a path").map(|path| base.join(path));
     let chain_key = section.guarded_text("chain_key").and_then(|text| secret(section, "chain_key", text, base));
-    let namespace = section.text("namespace", "6 of a-z 0-9").map(str::to_owned);
-    if let Some(given) =
-        namespace.as_ref().filter(|text| text.len() != 6 || !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+    let namespace = section.text("namespace", "6 of 0-9 a-f").map(str::to_owned);
+    if let Some(given) = namespace.as_ref().filter(|text| text.len() != 6 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
     {
-        section.issue("namespace", format!("got \"{given}\", but must be 6 of a-z 0-9"));
+        section.issue("namespace", format!("got \"{given}\", but must be 6 of 0-9 a-f"));
     }
     let views = section.flag("views").unwrap_or(true);
     section.finish();

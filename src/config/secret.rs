@@ -1,48 +1,13 @@
-//! Secrets: where they are kept, and a type that never prints them.
+//! Where secrets are kept.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use omnivenue_core::model::secret::Secret;
 use serde::{Serialize, Serializer};
 
 /// The most bytes a secret file may hold.
 const LONGEST: u64 = 64 * 1024;
-
-/// A secret. Printing, logging or serializing it shows `[redacted]`; only [`Secret::expose`] gives the text.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `text` from being shown.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself: for signing and for deriving keys, never for printing.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("[redacted]")
-    }
-}
 
 /// Where a secret is kept; the configuration holds this and never the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,14 +113,6 @@ impl Serialize for SecretRef {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_never_prints() {
-        let secret = Secret::new("hunter2");
-        let shown = format!("{secret} {secret:?} {:#?} {}", Some(&secret), serde_json::to_string(&secret).unwrap());
-        assert!(!shown.contains("hunter2"), "{shown}");
-        assert_eq!(secret.expose(), "hunter2");
-    }
 
     #[test]
     fn a_reference_is_never_the_secret() {

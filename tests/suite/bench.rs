@@ -20,8 +20,8 @@ use omnivenue::model::time::Timestamp;
 use omnivenue::paper::{AccountTruth, Config, PaperExchange, PriceSource};
 use omnivenue::sqlite::{Options, SqliteJournal};
 use omnivenue::venue::{
-    Account, AccountSnapshot, Capabilities, Effect, ErrorKind, Evidence, Operation, Prepared, ProbePermission, Quote, Sink, Ticket, Venue,
-    VenueError,
+    Account, AccountSnapshot, Capabilities, Effect, ErrorKind, Evidence, Finding, Operation, Prepared, ProbePermission, Quote, Sink,
+    Ticket, Venue, VenueError,
 };
 
 /// Reads a name or a number that a test writes.
@@ -162,6 +162,10 @@ impl Account for Faulty {
         assert!(!self.meets(Fault::StreamPanics), "an adapter's mistake in stream");
         self.inner.stream(sink).await
     }
+
+    async fn examine(&self) -> Result<Vec<Finding>, VenueError> {
+        self.inner.examine().await
+    }
 }
 
 /// What a venue does while it is down.
@@ -267,7 +271,7 @@ impl Bench {
         let share = |config: &Config| AccountShare { account: account(config.id.as_str()), allocation: None };
         let deployment = DeploymentSetup { agent: parse("demo"), accounts: configs.iter().map(share).collect(), limits: Limits::default() };
         let accounts = configs.iter().map(|config| {
-            let setup = AccountSetup { venue: config.id.clone(), limits: Limits::default() };
+            let setup = AccountSetup { venue: config.id.clone(), market: None, limits: Limits::default() };
             (account(config.id.as_str()), setup)
         });
         let setup = Setup {

@@ -62,7 +62,10 @@ impl World {
         let share = AccountShare { account: account.clone(), allocation: None };
         let setup = Setup {
             venues: BTreeMap::from([(config.id.clone(), VenueSetup::new(venue.capabilities().clone(), instruments, &assets))]),
-            accounts: BTreeMap::from([(account.clone(), AccountSetup { venue: config.id.clone(), limits: Limits::default() })]),
+            accounts: BTreeMap::from([(
+                account.clone(),
+                AccountSetup { venue: config.id.clone(), market: None, limits: Limits::default() },
+            )]),
             agents: BTreeMap::from([(name("demo"), AgentSetup::default())]),
             deployments: BTreeMap::from([(
                 name("demo"),

@@ -181,6 +181,11 @@ impl Step<'_> {
             .venues
             .get(&plan.venue)
             .ok_or_else(|| skipped("venue_down", format!("{} does not say what it trades", plan.venue)))?;
+        if let Some(market) =
+            self.setup.accounts.get(&plan.account).and_then(|account| account.market).filter(|market| *market != signal.market)
+        {
+            return Err(skipped("other_market", format!("{} trades {market}, the signal asks for {}", plan.account, signal.market)));
+        }
         let Some(instrument) = venue.instrument_of(&asset, signal.market) else {
             return Err(skipped("not_listed", format!("{} lists no {} {}", plan.venue, asset, signal.market)));
         };

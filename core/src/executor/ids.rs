@@ -6,10 +6,10 @@ use crate::ledger::PositionKey;
 use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, VenueSymbol};
 use crate::model::order::Purpose;
 
-/// Characters of a namespace tag.
+/// Hexadecimal digits of a namespace tag.
 pub const NAMESPACE_LENGTH: usize = 6;
 
-const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Emergency names that each start reserves for each position.
 pub(super) const EMERGENCIES: u32 = 16;
@@ -28,7 +28,8 @@ pub(super) fn emergency_order_id(namespace: &str, block: u64, position: &Positio
     name(namespace, &parts)
 }
 
-/// The name of an order: namespace tag, then a hash of (key, purpose, instrument, attempt); 32 lower-case alphanumerics.
+/// The name of an order: namespace tag, then a hash of (key, purpose, instrument, attempt). 32 lower-case
+/// hexadecimal digits: 128 bits, which every venue can spell and none has to shorten.
 pub(super) fn client_order_id(
     namespace: &str,
     (signal, deployment, account): (&SignalId, &DeploymentId, &AccountId),
@@ -55,11 +56,11 @@ fn name(namespace: &str, parts: &[&str]) -> ClientOrderId {
     let mut name = String::with_capacity(32);
     name.push_str(namespace);
     for _ in namespace.len()..32 {
-        let digit = usize::try_from(number % 36).expect("a remainder below 36");
+        let digit = usize::try_from(number % 16).expect("a remainder below 16");
         name.push(char::from(DIGITS[digit]));
-        number /= 36;
+        number /= 16;
     }
-    ClientOrderId::new(&name).expect("32 alphanumerics are a valid order id")
+    ClientOrderId::new(&name).expect("32 digits are a valid order id")
 }
 
 #[cfg(test)]

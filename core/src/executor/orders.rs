@@ -135,14 +135,16 @@ impl Step<'_> {
         instrument.limit_price(worst, side).map(|price| price.min(instrument.max_price))
     }
 
-    /// The next unused nonce of an account, above every one written down.
+    /// The smallest nonce above every one written down at the account's venue: accounts there may share a signer.
     fn next_nonce(&self, account: &AccountId) -> Option<u64> {
-        let venue = self.setup.venues.get(&self.setup.accounts.get(account)?.venue)?;
-        match venue.capabilities.orders.nonce {
+        let venue = &self.setup.accounts.get(account)?.venue;
+        match self.setup.venues.get(venue)?.capabilities.orders.nonce {
             NonceRule::None => None,
             NonceRule::Milliseconds => {
                 let present = u64::try_from(self.now.wall.as_millis()).unwrap_or(0);
-                Some(self.book.nonce(account).map_or(present, |highest| present.max(highest + 1)))
+                let there = self.setup.accounts.iter().filter(|(_, account)| account.venue == *venue);
+                let highest = there.filter_map(|(account, _)| self.book.nonce(account)).max();
+                Some(highest.map_or(present, |highest| present.max(highest + 1)))
             }
         }
     }

@@ -63,6 +63,8 @@ impl VenueSetup {
 pub struct AccountSetup {
     /// Its venue.
     pub venue: VenueId,
+    /// The market it trades there; every one that its venue lists when absent.
+    pub market: Option<Market>,
     /// Limits over all deployments on it.
     pub limits: Limits,
 }

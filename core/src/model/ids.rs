@@ -116,7 +116,7 @@ name!(
     VenueSymbol, "venue symbol", 64
 );
 name!(
-    /// Our name of an order, as the venue sees it; 32 lower-case alphanumerics before a venue re-spells it.
+    /// Our name of an order, as the venue sees it; 32 lower-case hexadecimal digits before a venue re-spells it.
     ClientOrderId, "client order id", 32
 );
 name!(

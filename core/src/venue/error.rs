@@ -74,6 +74,8 @@ pub enum Operation {
     Snapshot,
     /// [`Account::stream`](super::Account::stream).
     Stream,
+    /// [`Account::examine`](super::Account::examine).
+    Examine,
 }
 
 /// A failed call to a venue.

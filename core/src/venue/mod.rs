@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rust_decimal::Decimal;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 pub use self::capabilities::{Absence, Capabilities, NonceRule, OrderCapabilities, PositionModel, Resend};
@@ -163,6 +164,37 @@ pub struct AccountSnapshot {
     pub at: Timestamp,
 }
 
+/// How good a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grade {
+    /// As it should be.
+    Good,
+    /// It works, but someone should look at it soon.
+    Warning,
+    /// Orders will fail.
+    Bad,
+}
+
+/// One thing that was looked at, without trading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at, such as `clock` or `signer`.
+    pub check: String,
+    /// How good it is.
+    pub grade: Grade,
+    /// What was found and, unless it is good, what to do. Never a secret.
+    pub detail: String,
+}
+
+impl Finding {
+    /// A finding.
+    #[must_use]
+    pub fn new(check: &str, grade: Grade, detail: impl Into<String>) -> Self {
+        Self { check: check.to_owned(), grade, detail: detail.into() }
+    }
+}
+
 /// One login at one venue.
 ///
 /// No method repeats a write: an error after bytes may have left carries [`Effect::Unknown`], and what happens next is decided above.
@@ -196,4 +228,8 @@ pub trait Account: Send + Sync {
     /// Delivers reports on this account's orders, foreign ones included, until the connection or the sink ends; the caller calls again and
     /// takes a snapshot for what was missed.
     async fn stream(&self, sink: Sink<OrderReport>) -> Result<(), VenueError>;
+
+    /// Looks at everything that trading depends on, without trading: credentials and how long they last, clocks, rate budgets, funds.
+    /// An error means that the venue could not be asked at all.
+    async fn examine(&self) -> Result<Vec<Finding>, VenueError>;
 }

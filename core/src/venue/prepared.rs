@@ -12,7 +12,7 @@ use crate::model::time::Timestamp;
 pub struct Ticket {
     /// Our name of the order, derived from its key: the same key gives the same name.
     pub client_order_id: ClientOrderId,
-    /// The next unused nonce, where the venue wants one.
+    /// The smallest nonce above every one written down at the venue, where it wants one: the account uses this or a later one.
     pub nonce: Option<u64>,
     /// The present, by our clock.
     pub now: Timestamp,
@@ -36,11 +36,11 @@ pub(crate) struct PreparedBody {
 }
 
 impl Prepared {
-    /// Completes a cleared request with the venue's exact bytes, without authentication headers, and the instant after which the
-    /// venue refuses them, if it does.
+    /// Completes a cleared request with the nonce it uses, the venue's exact bytes without authentication, and the instant after which
+    /// the venue refuses them, if it does.
     #[must_use]
-    pub fn new(cleared: Cleared<OrderRequest>, ticket: Ticket, wire: String, deadline: Option<Timestamp>) -> Self {
-        Self(PreparedBody { request: cleared.into_inner(), client_order_id: ticket.client_order_id, nonce: ticket.nonce, deadline, wire })
+    pub fn new(cleared: Cleared<OrderRequest>, ticket: Ticket, nonce: Option<u64>, wire: String, deadline: Option<Timestamp>) -> Self {
+        Self(PreparedBody { request: cleared.into_inner(), client_order_id: ticket.client_order_id, nonce, deadline, wire })
     }
 
     pub(crate) fn from_journal(body: PreparedBody) -> Self {

@@ -25,7 +25,7 @@ pub struct Options {
     /// The key of the hash chain; the same for the whole life of the file. None by default: then whoever can write the file can
     /// also rebuild the chain.
     pub chain_key: ChainKey,
-    /// The tag that begins every client order id: 6 of a-z 0-9. Drawn at random when the file is created, if absent; a file that
+    /// The tag that begins every client order id: 6 of 0-9 a-f. Drawn at random when the file is created, if absent; a file that
     /// exists keeps its own, and is refused if another is given.
     pub namespace: Option<String>,
 }

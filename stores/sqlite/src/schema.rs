@@ -109,27 +109,20 @@ fn key_check(key: &ChainKey) -> String {
 }
 
 const TAG_LENGTH: usize = 6;
-const TAG_LETTERS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+const TAG_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 pub(crate) fn check_namespace(text: &str) -> Result<&str, StoreError> {
-    let fits = text.len() == TAG_LENGTH && text.bytes().all(|b| TAG_LETTERS.contains(&b));
-    let wrong = || StoreError::Incompatible(format!("`{text}` cannot be a namespace; use {TAG_LENGTH} of a-z 0-9"));
+    let fits = text.len() == TAG_LENGTH && text.bytes().all(|b| TAG_DIGITS.contains(&b));
+    let wrong = || StoreError::Incompatible(format!("`{text}` cannot be a namespace; use {TAG_LENGTH} of 0-9 a-f"));
     if fits { Ok(text) } else { Err(wrong()) }
 }
 
-/// Six letters from the system's randomness, each equally likely.
+/// Six digits from the system's randomness, each equally likely.
 fn random_namespace() -> Result<String, StoreError> {
     let path = Path::new("/dev/urandom");
     let failed = |e: std::io::Error| error::io(path, "read", &e);
-    let mut source = std::fs::File::open(path).map_err(failed)?;
-    let mut tag = String::new();
-    while tag.len() < TAG_LENGTH {
-        let mut byte = [0];
-        source.read_exact(&mut byte).map_err(failed)?;
-        // 252 = 7 × 36: what is above would make the first letters likelier.
-        if byte[0] < 252 {
-            tag.push(char::from(TAG_LETTERS[usize::from(byte[0]) % TAG_LETTERS.len()]));
-        }
-    }
+    let mut bytes = [0; TAG_LENGTH];
+    std::fs::File::open(path).and_then(|mut source| source.read_exact(&mut bytes)).map_err(failed)?;
+    let tag = bytes.iter().map(|byte| char::from(TAG_DIGITS[usize::from(byte % 16)])).collect();
     Ok(tag)
 }

@@ -142,7 +142,7 @@ impl Scenario {
                 exchange
                     .accounts
                     .keys()
-                    .map(|account| (account.clone(), AccountSetup { venue: exchange.id.clone(), limits: account_limits }))
+                    .map(|account| (account.clone(), AccountSetup { venue: exchange.id.clone(), market: None, limits: account_limits }))
             })
             .collect();
         let shares: Vec<AccountShare> =

@@ -31,7 +31,7 @@ async fn engine(store: &MemoryStore) -> (Engine, Vec<PaperExchange>) {
     for (venue, config) in [("hyperliquid", Config::hyperliquid_like()), ("ostium", Config::ostium_like())] {
         let account = name(&format!("{venue}-paper"));
         let config = config.with_account(&account, name("USDC"), name("100000"));
-        accounts.insert(account, AccountSetup { venue: name(venue), limits: Limits::default() });
+        accounts.insert(account, AccountSetup { venue: name(venue), market: None, limits: Limits::default() });
         exchanges.push(PaperExchange::open(config, None).expect("the preset is valid"));
     }
     let shares: Vec<AccountShare> = accounts.keys().map(|account| AccountShare { account: account.clone(), allocation: None }).collect();

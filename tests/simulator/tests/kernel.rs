@@ -19,7 +19,7 @@ use omnivenue_core::model::order::{Balance, Fee, FillReport, NetPosition, OrderR
 use omnivenue_core::model::signal::Signal;
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{
-    Account, AccountSnapshot, Effect, ErrorKind, Evidence, Prepared, ProbePermission, Quote, Sink, Ticket, Venue, VenueError,
+    Account, AccountSnapshot, Effect, ErrorKind, Evidence, Finding, Prepared, ProbePermission, Quote, Sink, Ticket, Venue, VenueError,
 };
 use omnivenue_paper::{Config, Link, LinkError, PaperAccount, PaperVenue, Request, Response};
 use proptest::prelude::*;
@@ -78,6 +78,9 @@ impl Account for Slow {
     async fn stream(&self, sink: Sink<OrderReport>) -> Result<(), VenueError> {
         self.inner.stream(sink).await
     }
+    async fn examine(&self) -> Result<Vec<Finding>, VenueError> {
+        self.inner.examine().await
+    }
 }
 
 fn name<T: std::str::FromStr>(text: &str) -> T {
@@ -119,7 +122,7 @@ impl Bench {
             let instruments = config.check().expect("the preset is valid").into_values().collect();
             setup.venues.insert(config.id.clone(), VenueSetup::new(venue.capabilities().clone(), instruments, &setup.assets));
             let id: AccountId = name(&format!("account{index}"));
-            setup.accounts.insert(id.clone(), AccountSetup { venue: config.id.clone(), limits: Limits::default() });
+            setup.accounts.insert(id.clone(), AccountSetup { venue: config.id.clone(), market: None, limits: Limits::default() });
             accounts.push(Arc::new(Slow { inner: PaperAccount::new(id, venue, Arc::new(Nowhere)), ready: AtomicBool::new(true) }));
         }
         let shares: Vec<AccountShare> =

@@ -11,8 +11,8 @@ use omnivenue_core::model::instrument::Instrument;
 use omnivenue_core::model::order::{OrderReport, OrderRequest};
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{
-    Account, AccountSnapshot, Capabilities, Effect, ErrorKind, Evidence, Operation, Prepared, ProbePermission, Quote, Sink, Ticket, Venue,
-    VenueError,
+    Account, AccountSnapshot, Capabilities, Effect, ErrorKind, Evidence, Finding, Grade, Operation, Prepared, ProbePermission, Quote, Sink,
+    Ticket, Venue, VenueError,
 };
 
 use crate::config::{Config, ConfigError};
@@ -119,7 +119,7 @@ impl Account for PaperAccount {
         let instrument = instrument.ok_or_else(|| wrong(ErrorKind::NotFound, format!("{} is not traded here", request.symbol)))?;
         let place = convert::place_order(request, &ticket, &self.paper.capabilities.orders, instrument)
             .map_err(|message| wrong(ErrorKind::InvalidRequest, message))?;
-        Ok(Prepared::new(cleared, ticket, place.to_wire(), place.deadline))
+        Ok(Prepared::new(cleared, ticket, place.nonce, place.to_wire(), place.deadline))
     }
 
     async fn place(&self, order: &Journaled<Prepared>) -> Result<OrderReport, VenueError> {
@@ -155,5 +155,16 @@ impl Account for PaperAccount {
     async fn stream(&self, sink: Sink<OrderReport>) -> Result<(), VenueError> {
         let ended = self.link.updates(&self.id, sink).await;
         ended.map_err(|error| venue_error(&self.paper.id, Operation::Stream, error))
+    }
+
+    async fn examine(&self) -> Result<Vec<Finding>, VenueError> {
+        match self.link.call(Request::OpenOrders { account: self.id.clone() }).await {
+            Ok(Response::Orders { orders, .. }) => {
+                let detail = format!("the simulated exchange answers; {} orders rest", orders.len());
+                Ok(vec![Finding::new("exchange", Grade::Good, detail)])
+            }
+            Ok(_) => Err(venue_error(&self.paper.id, Operation::Examine, LinkError::Unreadable)),
+            Err(error) => Err(venue_error(&self.paper.id, Operation::Examine, error)),
+        }
     }
 }
