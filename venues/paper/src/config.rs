@@ -27,7 +27,7 @@ pub struct Config {
     pub prices: BTreeMap<VenueSymbol, PriceSource>,
     /// What each account starts with; a deposit made once, when the account is first seen.
     pub accounts: BTreeMap<AccountId, BTreeMap<Asset, Amount>>,
-    /// From bid to ask, as a share of the price.
+    /// From bid to ask, as a share of the price. Live prices have a spread of their own.
     #[serde(default)]
     pub spread: Fraction,
     /// How much worse than the quote an order that takes liquidity trades, as a share of the price.
@@ -76,6 +76,13 @@ pub enum PriceSource {
         /// The price.
         price: Price,
     },
+    /// The quotes of a real venue, as they are given to the exchange: [`Server::give_quotes`](crate::Server::give_quotes),
+    /// [`PaperExchange::follow`](crate::PaperExchange::follow).
+    Live {
+        /// How long a quote holds, from when it was made, by the exchange's clock: an older one is no price.
+        #[serde(default = "ten_seconds", with = "duration_text")]
+        holds_for: Duration,
+    },
 }
 
 const fn one() -> u32 {
@@ -84,6 +91,10 @@ const fn one() -> u32 {
 
 pub(crate) const fn quarter_second() -> Duration {
     Duration::from_millis(250)
+}
+
+pub(crate) const fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
 }
 
 /// How long things travel.
@@ -227,7 +238,8 @@ impl PriceSource {
             }
             Self::Walk { step, .. } if step.decimal().scale() > 6 => Err(format!("step is {step}, but may have at most 6 decimals")),
             Self::Walk { every, .. } if every.is_zero() => Err("every is 0, but must be at least 1ms".into()),
-            Self::Candles { .. } | Self::Walk { .. } | Self::Fixed { .. } => Ok(()),
+            Self::Live { holds_for } if holds_for.is_zero() => Err("holds_for is 0, but must be longer, such as 10s".into()),
+            Self::Candles { .. } | Self::Walk { .. } | Self::Fixed { .. } | Self::Live { .. } => Ok(()),
         }
     }
 }
@@ -271,11 +283,20 @@ mod tests {
         check(|c| drop(c.prices.insert("BTC".parse().unwrap(), walk("0.001", Duration::ZERO))), "at least 1ms");
         let stopped = PriceSource::Candles { path: "x.csv".into(), speed: 0 };
         check(|c| drop(c.prices.insert("BTC".parse().unwrap(), stopped)), "speed is 0");
+        let fleeting = PriceSource::Live { holds_for: Duration::ZERO };
+        check(|c| drop(c.prices.insert("BTC".parse().unwrap(), fleeting)), "holds_for is 0");
         let debts = BTreeMap::from([("USDC".parse().unwrap(), "-1".parse().unwrap())]);
         check(|c| drop(c.accounts.insert("a".parse().unwrap(), debts)), "0 or more");
         let mut spot = Config::spot_like();
         spot.orders.reduce_only = true;
         assert!(spot.check().unwrap_err().to_string().contains("no reduce-only"));
+    }
+
+    #[test]
+    fn live_quotes_hold_ten_seconds_unless_told_otherwise() {
+        let read = |text: &str| serde_json::from_str::<PriceSource>(text).unwrap();
+        assert_eq!(read(r#"{"live":{}}"#), PriceSource::Live { holds_for: Duration::from_secs(10) });
+        assert_eq!(read(r#"{"live":{"holds_for":"3s"}}"#), PriceSource::Live { holds_for: Duration::from_secs(3) });
     }
 
     #[test]

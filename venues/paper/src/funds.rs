@@ -81,6 +81,9 @@ impl Valuation<'_> {
                 && other.settle == spec.settle
             {
                 free = free.minus(mark.notional(position.quantity.magnitude())?.margin(position.leverage)?.amount())?;
+            } else if self.specs.get(symbol).is_some_and(|other| other.settle == spec.settle) {
+                // Without a price yet, as after a restart on live prices, it is worth what it cost.
+                free = free.minus(position.cost.magnitude().margin(position.leverage)?.amount())?;
             }
         }
         for order in open.iter().filter(|order| !order.place.reduce_only) {

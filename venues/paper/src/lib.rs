@@ -4,6 +4,7 @@ mod config;
 mod presets;
 
 mod candles;
+mod live;
 mod prices;
 mod random;
 
@@ -30,6 +31,7 @@ mod probe;
 mod venue;
 
 mod clock;
+mod follow;
 mod thread;
 
 pub use self::books::{AccountTruth, Order, Position, Truth};
@@ -38,6 +40,7 @@ pub use self::config::{Config, ConfigError, Latency, PriceSource};
 pub use self::exchange::{Burn, Exchange, PaperError};
 pub use self::faults::{FaultConfig, FaultKind};
 pub use self::link::{Link, LinkError};
+pub use self::presets::LeftOut;
 pub use self::prices::Prices;
 pub use self::probe::{Question, probe};
 pub use self::random::Random;

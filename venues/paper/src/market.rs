@@ -9,15 +9,34 @@ use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::Quote;
 
 use crate::candles::CandleError;
-use crate::config::Config;
+use crate::config::{Config, PriceSource};
+use crate::live::LivePrice;
 use crate::prices::Prices;
 
+/// Where the price of one instrument stands.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// The exchange makes it.
+    Made(Prices),
+    /// A real venue gives it.
+    Live(LivePrice),
+}
+
 /// Where the price of each instrument stands.
-pub(crate) type Sources = BTreeMap<VenueSymbol, Prices>;
+pub(crate) type Sources = BTreeMap<VenueSymbol, Source>;
 
 /// Opens every source of prices: reads the files of candles.
 pub(crate) fn open_sources(config: &Config) -> Result<Sources, CandleError> {
-    config.prices.iter().map(|(symbol, source)| Ok((symbol.clone(), Prices::open(source)?))).collect()
+    config.prices.iter().map(|(symbol, source)| Ok((symbol.clone(), Source::open(source)?))).collect()
+}
+
+impl Source {
+    fn open(source: &PriceSource) -> Result<Self, CandleError> {
+        if let PriceSource::Live { holds_for } = source {
+            return Ok(Self::Live(LivePrice::new(*holds_for)));
+        }
+        Prices::open(source).map(|prices| Self::Made(prices.expect("only live prices are no function of time")))
+    }
 }
 
 /// Instruments and their prices.
@@ -46,14 +65,21 @@ impl Market {
         self.instruments.values()
     }
 
-    /// The middle of the market; positions are valued at it.
+    /// The middle of the market; positions are valued at it. A live one is the last there was, however old: `None` before the first.
     pub(crate) fn mark(&mut self, symbol: &VenueSymbol, now: Timestamp) -> Option<Price> {
         let elapsed = now.since(self.epoch);
-        self.prices.get_mut(symbol).map(|prices| prices.at(elapsed))
+        match self.prices.get_mut(symbol)? {
+            Source::Made(prices) => Some(prices.at(elapsed)),
+            Source::Live(live) => live.mark(),
+        }
     }
 
-    /// Bid and ask, on the price rule, apart by at least the spread. `None` where the price has left what the instrument allows.
+    /// Bid and ask: on the price rule and apart by at least the spread where the exchange makes the price, as the real venue
+    /// gave them where it is live. `None` where the price has left what the instrument allows, or is too old.
     pub(crate) fn quote(&mut self, symbol: &VenueSymbol, now: Timestamp) -> Option<Quote> {
+        if let Source::Live(live) = self.prices.get(symbol)? {
+            return live.quote(now).cloned();
+        }
         let mark = self.mark(symbol, now)?;
         let instrument = self.instruments.get(symbol)?;
         let bid = instrument.price_rule.round(moved(mark, Side::Sell, self.half_spread)?, Rounding::Down)?;
@@ -80,10 +106,28 @@ impl Market {
         Some(self.depth.map_or(instrument.max_quantity, |depth| instrument.quantity_for(depth, price)))
     }
 
-    /// The first instant after `now` at which some price may differ.
+    /// Takes a quote of a real venue; `false` where its instrument has no live price, or it says nothing new of it.
+    pub(crate) fn take_quote(&mut self, quote: Quote, now: Timestamp) -> bool {
+        let Some(instrument) = self.instruments.get(&quote.symbol) else { return false };
+        match self.prices.get_mut(&quote.symbol) {
+            Some(Source::Live(live)) if quote.ask <= instrument.max_price => live.take(quote, now),
+            _ => false,
+        }
+    }
+
+    /// Whether the price of an instrument comes from a real venue.
+    pub(crate) fn is_live(&self, symbol: &VenueSymbol) -> bool {
+        matches!(self.prices.get(symbol), Some(Source::Live(_)))
+    }
+
+    /// The first instant after `now` at which some price that the exchange makes may differ.
     pub(crate) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let elapsed = now.since(self.epoch);
-        self.prices.values().filter_map(|prices| prices.next_change(elapsed)).min().map(|next| self.epoch.after(next))
+        let made = self.prices.values().filter_map(|source| match source {
+            Source::Made(prices) => prices.next_change(elapsed),
+            Source::Live(_) => None,
+        });
+        made.min().map(|next| self.epoch.after(next))
     }
 }
 

@@ -1,11 +1,12 @@
-//! How orders become trades: against the quote when they arrive, against each new price while they rest.
+//! How orders become trades: against the quote when they arrive, against each new price or quote while they rest.
 
-use omnivenue_core::model::ids::AccountId;
+use omnivenue_core::model::ids::{AccountId, VenueSymbol};
 use omnivenue_core::model::instrument::Instrument;
 use omnivenue_core::model::number::{NumberError, Price, Quantity};
 use omnivenue_core::model::order::{FillReport, OrderReport, OrderStatus};
 use omnivenue_core::model::signal::{OrderType, TimeInForce};
 use omnivenue_core::model::time::Timestamp;
+use omnivenue_core::venue::Quote;
 
 use crate::books::{Order, Trade};
 use crate::exchange::{Exchange, reaches, touch};
@@ -50,10 +51,31 @@ impl Exchange {
         self.trade(now, account, order, price, quantity, true)
     }
 
-    /// Matches every order that rests against the prices of this instant. To be called at each change of price.
+    /// Matches every order that rests on a price which the exchange makes against the prices of this instant. To be called at each
+    /// change of price.
     pub fn match_resting(&mut self, now: Timestamp) {
-        let resting: Vec<(AccountId, u64)> =
-            self.state.accounts().flat_map(|(id, account)| account.open.iter().map(|number| (id.clone(), *number))).collect();
+        let resting = self.resting(|exchange, symbol| !exchange.market.is_live(symbol));
+        self.match_orders(now, resting);
+    }
+
+    /// Takes a quote of a real venue, and matches what rests in its instrument against it. Says whether it was news: quotes that were
+    /// overtaken, too old or crossed, or of an instrument without live prices, change nothing.
+    pub fn take_quote(&mut self, now: Timestamp, quote: Quote) -> bool {
+        let symbol = quote.symbol.clone();
+        if !self.market.take_quote(quote, now) {
+            return false;
+        }
+        let resting = self.resting(|_, other| *other == symbol);
+        self.match_orders(now, resting);
+        true
+    }
+
+    fn resting(&self, wanted: impl Fn(&Self, &VenueSymbol) -> bool) -> Vec<(AccountId, u64)> {
+        let open = self.state.accounts().flat_map(|(id, account)| account.open_orders().into_iter().map(move |order| (id, order)));
+        open.filter(|(_, order)| wanted(self, &order.place.symbol)).map(|(id, order)| (id.clone(), order.number)).collect()
+    }
+
+    fn match_orders(&mut self, now: Timestamp, resting: Vec<(AccountId, u64)>) {
         for (account, number) in resting {
             let Some(order) = self.state.account(&account).and_then(|state| state.order(number)).cloned() else {
                 continue;

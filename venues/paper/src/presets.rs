@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use omnivenue_core::model::ids::{AccountId, Asset};
-use omnivenue_core::model::instrument::{InstrumentSpec, Market, PriceRule};
-use omnivenue_core::model::number::Amount;
-use omnivenue_core::venue::{Absence, NonceRule, OrderCapabilities, Resend};
+use omnivenue_core::model::ids::{AccountId, Asset, VenueId, VenueSymbol};
+use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market, PriceRule};
+use omnivenue_core::model::number::{Amount, Fraction, Rate};
+use omnivenue_core::venue::{Absence, Capabilities, NonceRule, OrderCapabilities, PositionModel, Resend};
 
-use crate::config::{Config, Latency, PriceSource, quarter_second};
+use crate::config::{Config, Latency, PriceSource, quarter_second, ten_seconds};
 use crate::faults::FaultConfig;
 
 /// One instrument of a preset, as text: symbol, base, price rule, lot size, largest price, largest leverage, starting price.
@@ -81,6 +81,15 @@ fn preset(venue: &str, market: Market, rows: &[Row], min_notional: &str, taker_f
     }
 }
 
+/// An instrument of a real venue that cannot be simulated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The instrument.
+    pub symbol: VenueSymbol,
+    /// Why.
+    pub reason: String,
+}
+
 impl Config {
     /// Like Hyperliquid: perpetuals in USDC, nonces in milliseconds, the same bytes taken once, ids that can be burned.
     #[must_use]
@@ -122,6 +131,60 @@ impl Config {
         ];
         let preset = preset("spot", Market::Spot, &rows, "5", "0.001", after_proof(false));
         Self { maker_fee: constant("0.001"), ..preset }
+    }
+
+    /// An exchange for paper trading on the live prices of a real venue: its capabilities, its instruments with their rules and taker
+    /// fees, each with [`PriceSource::Live`]; no slippage, no latency, no faults, no accounts yet. Every field may be changed.
+    ///
+    /// Instruments do not say what an order that rested pays: `maker_fee` is the highest of their taker fees until it is set.
+    /// Instruments that cannot be simulated here are left out, and told beside it: those of the other market than the position model
+    /// is for, and of spot instruments with the same base all but the first.
+    #[must_use]
+    pub fn live(id: &VenueId, capabilities: &Capabilities, instruments: &[Instrument]) -> (Self, Vec<LeftOut>) {
+        let spot = capabilities.positions == PositionModel::Holdings;
+        let orders = OrderCapabilities { reduce_only: capabilities.orders.reduce_only && !spot, ..capabilities.orders.clone() };
+        let mut config = Self {
+            id: id.clone(),
+            instruments: Vec::new(),
+            orders,
+            prices: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            spread: Fraction::default(),
+            slippage: Fraction::default(),
+            maker_fee: Rate::ZERO,
+            depth: None,
+            latency: Latency::default(),
+            faults: FaultConfig::default(),
+        };
+        let empty = config.clone();
+        let mut left_out = Vec::new();
+        for instrument in instruments {
+            let spec = InstrumentSpec { venue: id.clone(), ..(**instrument).clone() };
+            match config.fits(&empty, &spec, spot) {
+                Ok(alone) => {
+                    config.instruments.extend(alone.instruments);
+                    config.prices.extend(alone.prices);
+                }
+                Err(reason) => left_out.push(LeftOut { symbol: spec.symbol, reason }),
+            }
+        }
+        config.maker_fee = config.instruments.iter().map(|spec| spec.taker_fee).max().unwrap_or(Rate::ZERO);
+        (config, left_out)
+    }
+
+    /// The exchange of this instrument alone, if it can be simulated beside those that are there.
+    fn fits(&self, empty: &Self, spec: &InstrumentSpec, spot: bool) -> Result<Self, String> {
+        if spot != (spec.market == Market::Spot) {
+            return Err(format!("it is {}, which is another venue's here", spec.market));
+        }
+        let twin = |other: &&InstrumentSpec| other.symbol == spec.symbol || (spot && other.base == spec.base);
+        if let Some(twin) = self.instruments.iter().find(twin) {
+            return Err(format!("{} is there already, and could not be told from it", twin.symbol));
+        }
+        let prices = BTreeMap::from([(spec.symbol.clone(), PriceSource::Live { holds_for: ten_seconds() })]);
+        let alone = Self { instruments: vec![spec.clone()], prices, ..empty.clone() };
+        alone.check().map_err(|error| error.reason)?;
+        Ok(alone)
     }
 
     /// The same exchange with an account that starts with this much of an asset.

@@ -40,17 +40,18 @@ struct Walk {
 }
 
 impl Prices {
-    /// Makes ready a source; reads its file if it has one.
+    /// Makes ready a source; reads its file if it has one. `None` for live prices: they are no function of time.
     ///
     /// # Errors
     /// [`CandleError`] when the file of candles cannot be used.
-    pub fn open(source: &PriceSource) -> Result<Self, CandleError> {
+    pub fn open(source: &PriceSource) -> Result<Option<Self>, CandleError> {
         let path = match source {
+            PriceSource::Live { .. } => return Ok(None),
             PriceSource::Candles { path, speed } => Path::Candles { candles: Candles::read(path)?, speed: u128::from(*speed) },
             PriceSource::Walk { seed, start, step, every } => Path::Walk(Walk::new(*seed, *start, *step, *every)),
             PriceSource::Fixed { price } => Path::Fixed(*price),
         };
-        Ok(Self { path })
+        Ok(Some(Self { path }))
     }
 
     /// The price at this time since the epoch. Cost: for a walk, the steps since the last asking; asked backwards, all of them.
@@ -127,14 +128,14 @@ mod tests {
 
     fn walk(seed: u64, step: &str) -> Prices {
         let start = "38.1".parse().unwrap();
-        Prices::open(&PriceSource::Walk { seed, start, step: step.parse().unwrap(), every: Duration::from_millis(250) }).unwrap()
+        Prices::open(&PriceSource::Walk { seed, start, step: step.parse().unwrap(), every: Duration::from_millis(250) }).unwrap().unwrap()
     }
 
     fn candles(speed: u32) -> Prices {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("candles.csv");
         std::fs::write(&path, "open_time_ms,open,high,low,close,volume\n0,10,12,9,11,5\n60000,11,11.5,8,9,1\n").unwrap();
-        Prices::open(&PriceSource::Candles { path, speed }).unwrap()
+        Prices::open(&PriceSource::Candles { path, speed }).unwrap().unwrap()
     }
 
     #[test]
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_fixed_price_never_changes() {
-        let mut prices = Prices::open(&PriceSource::Fixed { price: "2".parse().unwrap() }).unwrap();
+        let mut prices = Prices::open(&PriceSource::Fixed { price: "2".parse().unwrap() }).unwrap().unwrap();
         assert_eq!(prices.at(Duration::MAX).to_string(), "2");
         assert_eq!(prices.next_change(Duration::ZERO), None);
     }

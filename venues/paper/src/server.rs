@@ -63,6 +63,7 @@ enum Event {
     Commit { account: AccountId, wire: String, arrived: Timestamp },
     Answer { token: Token, answer: Answer },
     Update { account: AccountId, report: OrderReport },
+    Quote(Quote),
 }
 
 /// How many place requests are remembered.
@@ -119,6 +120,16 @@ impl Server {
         self.schedule(at, Event::Arrive { token: Some(token), request });
     }
 
+    /// Gives the exchange quotes of a real venue, for its instruments with [`PriceSource::Live`](crate::PriceSource::Live). They take
+    /// effect with [`Server::poll`], in the order in which they were given, before what is submitted after them; without latency, since
+    /// they have already travelled. Other instruments, and quotes that say nothing new, are passed over.
+    pub fn give_quotes(&mut self, now: Timestamp, quotes: impl IntoIterator<Item = Quote>) {
+        let at = self.now.max(now);
+        for quote in quotes {
+            self.schedule(at, Event::Quote(quote));
+        }
+    }
+
     /// Lets the exchange live until `now`, and returns what comes out of it until then.
     pub fn poll(&mut self, now: Timestamp) -> Polled {
         let mut polled = Polled::default();
@@ -156,7 +167,7 @@ impl Server {
                 *token = None;
                 true
             }
-            Event::Commit { .. } => true,
+            Event::Commit { .. } | Event::Quote(_) => true,
             Event::Answer { .. } | Event::Update { .. } => false,
         });
     }
@@ -243,6 +254,11 @@ impl Server {
             Event::Commit { account, wire, arrived } => {
                 let _ = self.place(&account, &wire, arrived);
                 self.flush(Duration::ZERO);
+            }
+            Event::Quote(quote) => {
+                if self.exchange.take_quote(self.now, quote) {
+                    self.flush(Duration::ZERO);
+                }
             }
             Event::Answer { token, answer } => polled.answers.push((token, answer)),
             Event::Update { account, report } => polled.updates.push((account, report)),

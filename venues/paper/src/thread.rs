@@ -13,11 +13,12 @@ use omnivenue_core::model::number::Price;
 use omnivenue_core::model::order::OrderReport;
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{Account, Quote, Sink, Venue};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, PriceSource};
 use crate::exchange::PaperError;
+use crate::follow::follow;
 use crate::link::{Link, LinkError};
 use crate::market::open_sources;
 use crate::server::{Server, Token};
@@ -37,7 +38,9 @@ pub struct PaperExchange {
     config: Arc<Config>,
     venue: Arc<PaperVenue>,
     link: Arc<ThreadLink>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// The exchange's own thread, and the one that follows a real venue's prices where there is one.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    stopped: watch::Receiver<()>,
 }
 
 impl PaperExchange {
@@ -53,13 +56,55 @@ impl PaperExchange {
         let store = path.map_or(Ok(Store::memory()), |path| Store::open(&path))?;
         let server = Server::with_sources(Arc::clone(&config), store, sources, clock::now())?;
         let (sender, mailbox) = sync_channel(QUEUE);
-        let thread = std::thread::Builder::new()
-            .name(format!("paper-{}", config.id))
-            .spawn(move || Office::new(server).run(&mailbox))
-            .map_err(PaperError::Thread)?;
+        let (runs, stopped) = watch::channel(());
+        let office = move || {
+            Office::new(server).run(&mailbox);
+            drop(runs);
+        };
+        let thread = spawn(format!("paper-{}", config.id), office)?;
         let link = Arc::new(ThreadLink { mailbox: sender });
         let venue = Arc::new(PaperVenue::new(&config, Arc::clone(&link) as Arc<dyn Link>)?);
-        Ok(Self { config, venue, link, thread: Mutex::new(Some(thread)) })
+        Ok(Self { config, venue, link, threads: Mutex::new(vec![thread]), stopped })
+    }
+
+    /// [`PaperExchange::open`], and [`PaperExchange::follow`] on a thread of its own: paper trading on the live prices of `feed`.
+    ///
+    /// `feed` is used on that thread only, so that it should not be the one that an engine trades on.
+    ///
+    /// # Errors
+    /// Those of [`PaperExchange::open`]. A venue that cannot be reached is none: until it can be, its instruments have no price.
+    pub fn open_on(config: Config, path: Option<PathBuf>, feed: Arc<dyn Venue>) -> Result<Self, PaperError> {
+        let exchange = Self::open(config, path)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PaperError::Thread)?;
+        let following = exchange.follow(feed);
+        let thread = spawn(format!("paper-{}-feed", exchange.config.id), move || runtime.block_on(following))?;
+        if let Ok(mut threads) = exchange.threads.lock() {
+            threads.push(thread);
+        }
+        Ok(exchange)
+    }
+
+    /// Gives the quotes of another venue to the instruments with [`PriceSource::Live`], by their symbols, until the exchange stops or
+    /// the future is dropped. It reads the stream and opens it again whenever it ends, after a pause that doubles to half a minute, and
+    /// asks for all quotes once it is open and three times within the shortest `holds_for`. To be run where `feed` may be used: it
+    /// needs a runtime with time, and with whatever `feed` needs.
+    pub fn follow(&self, feed: Arc<dyn Venue>) -> impl Future<Output = ()> + Send + use<> {
+        let holds = self.config.prices.values().filter_map(|source| match source {
+            PriceSource::Live { holds_for } => Some(*holds_for),
+            _ => None,
+        });
+        let holds_for = holds.min();
+        let mut stopped = self.stopped.clone();
+        let mailbox = self.link.mailbox.clone();
+        // A full mailbox drops quotes: later ones follow, and all of them are asked for again.
+        let take = move |quotes| !matches!(mailbox.try_send(Mail::Feed(quotes)), Err(TrySendError::Disconnected(_)));
+        async move {
+            let Some(holds_for) = holds_for else { return };
+            tokio::select! {
+                () = follow(feed, holds_for, take) => {}
+                _ = stopped.changed() => {}
+            }
+        }
     }
 
     /// What the exchange is.
@@ -96,11 +141,11 @@ impl PaperExchange {
 
     /// Stops the thread and lets go of the file. What was on its way is lost, as with any exchange that goes down.
     pub fn stop(&self) {
-        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
-        if let Some(thread) = thread {
+        let threads = self.threads.lock().map(|mut threads| std::mem::take(&mut *threads)).unwrap_or_default();
+        if !threads.is_empty() {
             // Either fails only when the thread has ended already.
             drop(self.link.mailbox.send(Mail::Stop));
-            drop(thread.join());
+            threads.into_iter().for_each(|thread| drop(thread.join()));
         }
     }
 }
@@ -117,10 +162,15 @@ impl std::fmt::Debug for PaperExchange {
     }
 }
 
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, PaperError> {
+    std::thread::Builder::new().name(name).spawn(work).map_err(PaperError::Thread)
+}
+
 enum Mail {
     Call { request: Request, reply: oneshot::Sender<Answer> },
     Updates { account: AccountId, to: mpsc::Sender<OrderReport> },
     Quotes { to: mpsc::Sender<Quote> },
+    Feed(Vec<Quote>),
     Job(Box<dyn FnOnce(&mut Server) + Send>),
     Stop,
 }
@@ -236,6 +286,7 @@ impl Office {
                 self.quotes.push(Listener { to, heard: BTreeMap::new() });
                 self.quotes_at = Timestamp::EPOCH;
             }
+            Mail::Feed(quotes) => self.server.give_quotes(clock::now(), quotes),
             Mail::Job(job) => job(&mut self.server),
             Mail::Stop => {}
         }

@@ -6,6 +6,7 @@ mod faults;
 mod file;
 mod identity;
 mod live;
+mod live_prices;
 mod money;
 mod orders;
 mod probing;
