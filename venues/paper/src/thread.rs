@@ -139,6 +139,11 @@ impl PaperExchange {
         result.recv().ok()
     }
 
+    /// Breaks every stream that is open, as a connection that is lost does: who listened opens it again. `false` once the exchange has stopped.
+    pub fn cut_streams(&self) -> bool {
+        self.link.mailbox.send(Mail::CutStreams).is_ok()
+    }
+
     /// Stops the thread and lets go of the file. What was on its way is lost, as with any exchange that goes down.
     pub fn stop(&self) {
         let threads = self.threads.lock().map(|mut threads| std::mem::take(&mut *threads)).unwrap_or_default();
@@ -171,6 +176,7 @@ enum Mail {
     Updates { account: AccountId, to: mpsc::Sender<OrderReport> },
     Quotes { to: mpsc::Sender<Quote> },
     Feed(Vec<Quote>),
+    CutStreams,
     Job(Box<dyn FnOnce(&mut Server) + Send>),
     Stop,
 }
@@ -287,6 +293,10 @@ impl Office {
                 self.quotes_at = Timestamp::EPOCH;
             }
             Mail::Feed(quotes) => self.server.give_quotes(clock::now(), quotes),
+            Mail::CutStreams => {
+                self.updates.clear();
+                self.quotes.clear();
+            }
             Mail::Job(job) => job(&mut self.server),
             Mail::Stop => {}
         }

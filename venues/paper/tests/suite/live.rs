@@ -144,6 +144,32 @@ fn stopping_ends_calls_and_streams() {
 }
 
 #[test]
+fn streams_that_are_cut_are_opened_again() {
+    let exchange = PaperExchange::open(config(), None).unwrap();
+    let account = exchange.account(&World::account());
+    runtime().block_on(async {
+        for (round, name) in ["a1", "a2"].into_iter().enumerate() {
+            let (sink, mut reports) = Sink::bounded(8);
+            let (quotes, mut heard) = Sink::bounded(8);
+            let venue = exchange.venue();
+            let act = async {
+                heard.recv().await.unwrap();
+                let place = std::thread::scope(|scope| scope.spawn(|| order(&exchange, name)).join().unwrap());
+                exchange.link().call(place).await.unwrap();
+                reports.recv().await.unwrap();
+                assert!(exchange.cut_streams(), "{round}");
+                std::future::pending::<()>().await;
+            };
+            let both = async { tokio::join!(account.stream(sink), venue.stream_quotes(quotes)) };
+            tokio::select! {
+                (stream, quotes) = both => assert!(stream.is_err() && quotes.is_err()),
+                () = act => {}
+            }
+        }
+    });
+}
+
+#[test]
 fn a_second_exchange_on_the_same_file_is_told_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("exchange.db");
