@@ -11,6 +11,7 @@ mod message;
 pub use http::Method;
 
 pub use self::client::{ReadClient, WriteClient};
+pub(crate) use self::config::proxy_uri;
 pub use self::config::{HttpConfig, RetryConfig};
 pub use self::error::HttpError;
 pub use self::message::{Reply, Request};

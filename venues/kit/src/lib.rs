@@ -9,5 +9,6 @@ pub mod nonce;
 pub mod number;
 pub mod permits;
 pub mod sign;
+pub mod stream;
 
 pub use self::connect::ConnectError;

@@ -69,7 +69,7 @@ impl fmt::Debug for HttpConfig {
 }
 
 impl HttpConfig {
-    pub(crate) fn proxy_uri(&self) -> Result<Option<Uri>, HttpError> {
+    pub(super) fn proxy_uri(&self) -> Result<Option<Uri>, HttpError> {
         self.proxy.as_deref().map(proxy_uri).transpose()
     }
 
@@ -79,7 +79,7 @@ impl HttpConfig {
     }
 }
 
-fn proxy_uri(text: &str) -> Result<Uri, HttpError> {
+pub(crate) fn proxy_uri(text: &str) -> Result<Uri, HttpError> {
     let wrong = |why: &str| HttpError::not_sent(ErrorKind::InvalidRequest, format!("the proxy {why}; write http://host:port"));
     let uri: Uri = text.parse().map_err(|_| wrong("is not a url"))?;
     if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) || uri.port_u16().is_none() {
