@@ -61,7 +61,7 @@ impl SigningKey {
     pub fn sign_digest(&self, digest: &[u8; 32]) -> Signature {
         let (signature, id) = self.key.sign_prehash_recoverable(digest);
         let (r, s) = signature.split_bytes();
-        // For a private key signing, x beyond the group order happens once in 2^128 signatures: 27 and 28 are enough.
+        // The nonce point's x lies beyond the group order once in some 2^127 signatures: 27 and 28 are enough.
         Signature { r: r.into(), s: s.into(), v: 27 + u8::from(id.is_y_odd()) }
     }
 }
