@@ -1,1 +1,18 @@
-//! One suite of cases that every venue passes.
+#![doc = include_str!("../README.md")]
+
+mod case;
+mod cases;
+mod clock;
+mod desk;
+mod run;
+mod stage;
+mod subject;
+mod subjects;
+
+pub use self::case::{Case, Failed, Need, Verdict, expect};
+pub use self::cases::all;
+pub use self::desk::{Desk, Nonces, Wish, careless};
+pub use self::run::{Report, run};
+pub use self::stage::{Ear, PATIENCE, Stage};
+pub use self::subject::{Fault, Subject, TrueOrder, Truth, World};
+pub use self::subjects::Paper;

@@ -1,0 +1,5 @@
+//! The venues that there are.
+
+mod paper;
+
+pub use self::paper::Paper;
