@@ -268,8 +268,9 @@ pub const fn side(side: wire::Side) -> Side {
 /// An order and its trades as one report whose total and status agree with them.
 ///
 /// The venue does not keep an order's `sz` up to date while it fills, and shows filled orders with all of it left; so the trades count first, and
-/// `sz` only where it says that more has traded. A `filled` order has traded in full, except an immediate-or-cancel one, whose rest is gone:
-/// there, `settled` says that its trades have had the time to appear, so that what they say is all.
+/// `sz` only where it says that more has traded. A `filled` order that can rest has traded in full. Of one that cannot (immediate-or-cancel), or
+/// that the venue may have shrunk (reduce-only), only the trades tell how much: `settled` says that they have had the time to appear. Until
+/// then it is reported as open, because a total that is too high can never be taken back.
 ///
 /// # Errors
 /// [`ConvertError`] names the number that cannot be read.
@@ -277,19 +278,21 @@ pub fn report(state: &wire::OrderState, fills: Vec<FillReport>, settled: bool) -
     let order = &state.order;
     let (asked, left): (Quantity, Quantity) = (read("size", &order.orig_sz)?, read("size", &order.sz)?);
     let traded = total(&fills)?;
-    let status = order_status(&state.status);
-    let claimed = match status {
-        OrderStatus::Filled if order.tif.as_deref() == Some("Ioc") && settled && !traded.is_zero() => traded,
-        OrderStatus::Filled => asked.max(traded),
+    let in_full = matches!(order.tif.as_deref(), Some("Gtc" | "Alo")) && !order.reduce_only;
+    let word = order_status(&state.status);
+    let claimed = match word {
+        OrderStatus::Filled if in_full => asked.max(traded),
+        OrderStatus::Filled => traded,
         // Nothing left of an order that did not fill means that the venue cleared the field.
         _ if left.is_zero() => traded,
         _ => asked.minus(left).unwrap_or(Quantity::ZERO).max(traded),
     };
-    let status = match status {
-        OrderStatus::Filled if claimed < asked => OrderStatus::Expired,
+    let status = match word {
         // A list may be older than the trades.
-        _ if !asked.is_zero() && traded >= asked => OrderStatus::Filled,
-        status => status,
+        _ if !asked.is_zero() && claimed >= asked => OrderStatus::Filled,
+        OrderStatus::Filled if settled && !traded.is_zero() => OrderStatus::Expired,
+        OrderStatus::Filled => OrderStatus::Open,
+        word => word,
     };
     let latest = fills.iter().map(|fill| fill.at).max().unwrap_or(Timestamp::EPOCH);
     Ok(OrderReport {
@@ -302,6 +305,11 @@ pub fn report(state: &wire::OrderState, fills: Vec<FillReport>, settled: bool) -
         position_id: None,
         at: Timestamp::from_millis(state.status_timestamp).max(latest),
     })
+}
+
+/// An order that is not at hand.
+pub(crate) fn missing_order(oid: u64) -> ConvertError {
+    ConvertError { what: "order", got: oid.to_string(), why: "it is not known".into() }
 }
 
 /// What trades add up to.
@@ -598,9 +606,10 @@ mod tests {
         check("filled", "0.0", "Gtc", &[], true, (Filled, "10"));
         check("filled", "10", "Gtc", &["10"], true, (Filled, "10"));
         // Its trades may not be listed yet, or its rest is gone.
-        check("filled", "0.0", "Ioc", &["4"], false, (Filled, "10"));
+        check("filled", "0.0", "Ioc", &["4"], false, (Open, "4"));
         check("filled", "0.0", "Ioc", &["4"], true, (Expired, "4"));
-        check("filled", "0.0", "Ioc", &[], true, (Filled, "10"));
+        check("filled", "0.0", "Ioc", &["4", "6"], false, (Filled, "10"));
+        check("filled", "0.0", "Ioc", &[], true, (Open, "0"));
         check("canceled", "6", "Gtc", &[], true, (Canceled, "4"));
         check("canceled", "0.0", "Gtc", &["4"], true, (Canceled, "4"));
         check("marginCanceled", "10", "Gtc", &[], true, (Canceled, "0"));
@@ -670,6 +679,7 @@ mod tests {
             let traded = total(&fills).unwrap();
             let report = report(&state(&word, &orig.to_string(), &left.min(orig).to_string(), "Ioc"), fills, settled).unwrap();
             prop_assert!(report.filled_quantity >= traded);
+            prop_assert!(word != "filled" || report.filled_quantity == traded, "a total that is too high is never taken back");
             prop_assert!(report.status != OrderStatus::Filled || report.filled_quantity.decimal() >= Decimal::from(orig));
         }
     }

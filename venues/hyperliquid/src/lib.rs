@@ -9,3 +9,22 @@ pub mod sign;
 pub mod wire;
 
 pub mod rest;
+
+mod account;
+mod beyond;
+mod venue;
+
+mod examine;
+mod intent;
+mod leverage;
+mod memory;
+mod probe;
+mod quotes;
+mod snapshot;
+mod stream;
+
+pub use self::account::HyperliquidAccount;
+pub use self::beyond::BATCH_MAX;
+pub use self::config::{Config, ConfigError, Environment, Login};
+pub use self::probe::MARGIN;
+pub use self::venue::{CONNECTIONS_MAX, Hyperliquid, USERS_MAX, WATCHED_MAX};

@@ -287,9 +287,12 @@ pub struct Order {
     /// Our name of it.
     #[serde(default)]
     pub cloid: Option<Cloid>,
-    /// `Gtc`, `Ioc`, `Alo`, `FrontendMarket`; absent in some lists.
+    /// `Gtc`, `Ioc`, `Alo`, `FrontendMarket`; absent in some lists and in the stream.
     #[serde(default)]
     pub tif: Option<String>,
+    /// Whether it may only reduce; absent in some lists and in the stream.
+    #[serde(default)]
+    pub reduce_only: bool,
 }
 
 /// An order with how it stands.
