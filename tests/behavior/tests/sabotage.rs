@@ -341,7 +341,7 @@ impl Account for BrokenAccount {
 fn notices(expected: &[(&Paper, Sabotage, &str)]) {
     std::thread::scope(|scope| {
         for (subject, how, case) in expected {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 for (how, must_fail) in [(Sabotage::None, false), (*how, true)] {
                     let broken: Arc<dyn Subject> = Arc::new(Broken { subject: (*subject).clone(), how });
