@@ -27,7 +27,7 @@ pub struct Config {
     pub prices: BTreeMap<VenueSymbol, PriceSource>,
     /// What each account starts with; a deposit made once, when the account is first seen.
     pub accounts: BTreeMap<AccountId, BTreeMap<Asset, Amount>>,
-    /// From bid to ask, as a share of the price. Live prices have a spread of their own.
+    /// From bid to ask, as a share of the price. Live prices have a spread of their own, unless their venue tells the middle only.
     #[serde(default)]
     pub spread: Fraction,
     /// How much worse than the quote an order that takes liquidity trades, as a share of the price.

@@ -22,10 +22,16 @@ impl LivePrice {
     /// Takes a quote that has come in at `now`. One that was made before the last one, came too late or is crossed changes nothing.
     ///
     /// A quote from the future was made now: the venue's clock may be ahead of ours, and must not make its quotes hold longer.
+    /// A middle, which has no bid and ask of its own, never replaces those that it lies between: it says that they still hold.
     pub(crate) fn take(&mut self, quote: Quote, now: Timestamp) -> bool {
         let quote = Quote { at: quote.at.min(now), ..quote };
         let late = now.since(quote.at) > self.holds_for || self.last.as_ref().is_some_and(|last| quote.at < last.at);
         if late || quote.bid > quote.ask {
+            return false;
+        }
+        let within = |last: &&Quote| quote.bid == quote.ask && last.bid <= quote.bid && quote.bid <= last.ask && last.bid < last.ask;
+        if let Some(last) = self.quote(now).filter(within).cloned() {
+            self.last = Some(Quote { at: quote.at, ..last });
             return false;
         }
         self.last = Some(quote);
@@ -76,7 +82,7 @@ mod tests {
         assert!(!live.take(quote(40, 39, 6000), at(6000)), "it is crossed");
         assert!(!live.take(quote(1, 2, 7000), at(17_001)), "it was too old when it came");
         assert_eq!(live.mark().unwrap().to_string(), "38");
-        assert!(live.take(quote(39, 39, 9000), at(9000)), "a locked market is one");
+        assert!(live.take(quote(40, 40, 9000), at(9000)), "a locked market is one");
     }
 
     #[test]
@@ -85,6 +91,18 @@ mod tests {
         assert!(live.take(quote(37, 39, 3_600_000), at(1000)));
         assert_eq!(live.quote(at(11_001)), None);
         assert!(live.take(quote(38, 40, 2000), at(2000)), "and stops no later one once it is set right");
+    }
+
+    #[test]
+    fn a_middle_keeps_the_bid_and_ask_that_it_lies_between() {
+        let mut live = LivePrice::new(Duration::from_secs(10));
+        assert!(live.take(quote(38, 38, 0), at(0)), "without a bid and ask it is all there is");
+        assert!(live.take(quote(37, 39, 1000), at(1000)));
+        assert!(!live.take(quote(38, 38, 9000), at(9000)), "nothing new");
+        assert_eq!(live.quote(at(19_000)), Some(&quote(37, 39, 9000)), "but they hold on");
+        assert!(live.take(quote(40, 40, 10_000), at(10_000)), "the market has left them");
+        assert!(live.take(quote(37, 39, 11_000), at(11_000)));
+        assert!(live.take(quote(38, 38, 22_000), at(22_000)), "they were too old to be held on to");
     }
 
     proptest! {

@@ -75,16 +75,23 @@ impl Market {
     }
 
     /// Bid and ask: on the price rule and apart by at least the spread where the exchange makes the price, as the real venue
-    /// gave them where it is live. `None` where the price has left what the instrument allows, or is too old.
+    /// gave them where it is live, unless it gave their middle only. `None` where the price has left what the instrument allows, or is too
+    /// old.
     pub(crate) fn quote(&mut self, symbol: &VenueSymbol, now: Timestamp) -> Option<Quote> {
         if let Source::Live(live) = self.prices.get(symbol)? {
-            return live.quote(now).cloned();
+            let quote = live.quote(now)?.clone();
+            return if quote.bid < quote.ask { Some(quote) } else { self.around(symbol, quote.bid, quote.at) };
         }
         let mark = self.mark(symbol, now)?;
+        self.around(symbol, mark, now)
+    }
+
+    /// Bid and ask around a middle.
+    fn around(&self, symbol: &VenueSymbol, mark: Price, at: Timestamp) -> Option<Quote> {
         let instrument = self.instruments.get(symbol)?;
         let bid = instrument.price_rule.round(moved(mark, Side::Sell, self.half_spread)?, Rounding::Down)?;
         let ask = instrument.price_rule.round(moved(mark, Side::Buy, self.half_spread)?, Rounding::Up)?;
-        (ask <= instrument.max_price).then(|| Quote { symbol: symbol.clone(), bid, ask, at: now })
+        (ask <= instrument.max_price).then(|| Quote { symbol: symbol.clone(), bid, ask, at })
     }
 
     pub(crate) fn quotes(&mut self, now: Timestamp) -> Vec<Quote> {

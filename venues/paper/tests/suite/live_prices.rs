@@ -85,7 +85,7 @@ fn what_rests_is_matched_when_a_quote_comes_and_by_nothing_else() {
 
 #[test]
 fn an_old_quote_is_no_price_but_still_values() {
-    let mut world = World::new(live());
+    let mut world = World::new(Config { spread: "0".parse().unwrap(), ..live() });
     give(&mut world, "38", "38");
     let order = world.order("a1", Buy, "10", "60");
     world.place(&order).unwrap();
@@ -113,6 +113,19 @@ fn an_old_quote_is_no_price_but_still_values() {
 }
 
 #[test]
+fn a_venue_that_tells_the_middle_only_gets_the_configured_spread() {
+    let mut world = World::new(live());
+    give(&mut world, "38", "38");
+    let (buy, sell) = (world.order("a1", Buy, "1", "60"), world.order("a2", Sell, "1", "20"));
+    assert_eq!(world.place(&buy).unwrap().fills[0].price.to_string(), "38.95", "half of five percent above");
+    assert_eq!(world.place(&sell).unwrap().fills[0].price.to_string(), "37.05");
+    give(&mut world, "37.9", "38.2");
+    give(&mut world, "38", "38");
+    let again = world.order("a3", Buy, "1", "60");
+    assert_eq!(world.place(&again).unwrap().fills[0].price.to_string(), "38.2", "the ask that was told still holds");
+}
+
+#[test]
 fn quotes_of_what_is_not_live_are_passed_over() {
     let mut world = World::new(live());
     let btc = Quote { symbol: "BTC".parse().unwrap(), ..quote("1", "1", world.now) };
@@ -126,6 +139,7 @@ fn quotes_of_what_is_not_live_are_passed_over() {
 
 #[test]
 fn after_a_restart_everything_stands_and_is_worth_its_cost_until_a_quote_comes() {
+    let live = || Config { spread: "0".parse().unwrap(), ..live() };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("exchange.db");
     let mut world = World::with(live(), Store::open(&path).unwrap());
@@ -151,7 +165,7 @@ fn after_a_restart_everything_stands_and_is_worth_its_cost_until_a_quote_comes()
 
 /// One history of quotes, orders and pauses.
 fn history(steps: &[(u8, u32, u32, u64)]) -> World {
-    let mut config = live();
+    let mut config = Config { spread: "0".parse().unwrap(), ..live() };
     config.latency.request = Duration::from_millis(7);
     config.latency.jitter = Duration::from_millis(9);
     let mut world = World::new(config);
