@@ -76,10 +76,29 @@ pub enum Environment {
     /// The simulated exchange.
     #[default]
     Paper,
-    /// The venue's test environment. Not tradable in this version.
+    /// The venue's test environment, or a local testnet where `urls` say so.
     Testnet,
-    /// Real money. Not tradable in this version.
+    /// Real money.
     Mainnet,
+}
+
+/// The venues that can be traded on themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Adapter {
+    /// Hyperliquid, perpetuals and spot.
+    Hyperliquid,
+}
+
+impl Adapter {
+    /// All of them, by the venue's name.
+    pub const ALL: [(&'static str, Self); 1] = [("hyperliquid", Self::Hyperliquid)];
+
+    /// The adapter of a venue, where there is one.
+    #[must_use]
+    pub fn of(venue: &VenueId) -> Option<Self> {
+        Self::ALL.into_iter().find(|(name, _)| *name == venue.as_str()).map(|(_, adapter)| adapter)
+    }
 }
 
 /// One login at one venue.
@@ -95,15 +114,19 @@ pub struct AccountConfig {
     pub environment: Environment,
     /// Whether real money may move; without it mainnet is refused.
     pub armed: bool,
-    /// Base URLs by name, such as `rest` and `stream`. Not used by paper.
+    /// Base URLs by name, `rest` and `stream`, where they are not the venue's own. On paper they are only where live prices come from.
     pub urls: BTreeMap<String, String>,
     /// Where each credential is kept. Not used by paper.
     pub credentials: BTreeMap<String, SecretRef>,
+    /// Whose account it is, where the credentials are not the account's own (API wallets). Not used by paper.
+    pub address: Option<String>,
+    /// The sub-account or vault that is traded through that login. Not used by paper.
+    pub vault_address: Option<String>,
     /// Limits over all deployments on it.
     #[serde(serialize_with = "limits")]
     pub limits: Limits,
-    /// The simulated exchange behind it.
-    pub paper: PaperConfig,
+    /// The simulated exchange behind it; there exactly when the environment is paper.
+    pub paper: Option<PaperConfig>,
 }
 
 /// Which venue a simulated exchange is modelled on.
@@ -128,9 +151,11 @@ impl fmt::Display for Preset {
     }
 }
 
-/// Where a simulated exchange's prices come from: candles or a fixed price where given, else a random walk.
+/// Where a simulated exchange's prices come from: the venue itself, or candles or a fixed price where given, else a random walk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PricesConfig {
+    /// The venue's own prices and instruments, live; then nothing else here counts.
+    pub live: bool,
     /// The same seed gives the same walks, which begin at usual prices.
     pub walk_seed: u64,
     /// Recorded candles to replay (CSV, or a gzip of one), by the venue's name of the instrument.

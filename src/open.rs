@@ -1,5 +1,7 @@
 //! From a [`Config`] to a running engine: the journal, the simulated exchanges, the setup.
 
+mod paper;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,13 +14,18 @@ use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, Deploymen
 use omnivenue_core::journal::{ChainKey, Journal, KillScope, StoreError};
 use omnivenue_core::model::ids::VenueId;
 use omnivenue_core::model::instrument::AssetMap;
-use omnivenue_paper::{FaultConfig, Latency, PaperExchange, PriceSource};
+use omnivenue_paper::{PaperError, PaperExchange};
 use omnivenue_sqlite::{SqliteArchive, ViewsProjector};
 
-use crate::config::{AccountConfig, Config, FaultsConfig, Preset, SecretError};
+use self::paper::paper;
+use crate::config::{AccountConfig, Config, SecretError};
 
 /// How long opening waits for the accounts to recover; one that takes longer goes on and skips legs until it has.
 const RECOVERY_WAIT: Duration = Duration::from_secs(10);
+
+/// How long to wait for the file of a simulated exchange that another process is giving up, and how often to look.
+const EXCHANGE_WAIT: Duration = Duration::from_secs(5);
+const EXCHANGE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why an engine cannot be opened from a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -237,67 +244,22 @@ fn exchanges(config: &Config) -> Result<Vec<PaperExchange>, OpenError> {
         let members: Vec<&AccountConfig> = config.accounts.iter().filter(|account| account.venue == *venue).collect();
         let wrong = |reason: String| OpenError::Exchange { venue: venue.clone(), reason };
         let paper = paper(venue, &members).map_err(wrong)?;
-        PaperExchange::open(paper, Some(config.exchange_path(venue))).map_err(|error| wrong(error.to_string()))
+        open_exchange(&paper, &config.exchange_path(venue)).map_err(|error| wrong(error.to_string()))
     };
     venues.into_iter().map(open).collect()
 }
 
-/// What the exchange of a venue is: its preset, changed as the accounts at it say, which have been checked to agree.
-fn paper(venue: &VenueId, members: &[&AccountConfig]) -> Result<omnivenue_paper::Config, String> {
-    let given = &members.first().ok_or("no account is at it")?.paper;
-    let mut paper = match given.preset {
-        Preset::Hyperliquid => omnivenue_paper::Config::hyperliquid_like(),
-        Preset::Ostium => omnivenue_paper::Config::ostium_like(),
-        Preset::Spot => omnivenue_paper::Config::spot_like(),
-    };
-    paper.id = venue.clone();
-    paper.instruments.iter_mut().for_each(|spec| spec.venue = venue.clone());
-    paper.orders.resend = given.resend.unwrap_or(paper.orders.resend);
-    paper.orders.absence = given.absence.unwrap_or(paper.orders.absence);
-    paper.faults = faults(&given.faults);
-    if let Some(latency) = given.latency {
-        paper.latency = Latency { request: latency, answer: latency, jitter: Duration::ZERO };
-    }
-    for source in paper.prices.values_mut() {
-        if let PriceSource::Walk { seed, .. } = source {
-            *seed = seed.wrapping_add(given.prices.walk_seed.wrapping_sub(1).wrapping_mul(1_000_003));
+/// The journal is ours by now: whoever still has the exchange's file had the journal before us and is on its way out.
+fn open_exchange(config: &omnivenue_paper::Config, path: &Path) -> Result<PaperExchange, PaperError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match PaperExchange::open(config.clone(), Some(path.to_owned())) {
+            Err(PaperError::Store(omnivenue_paper::StoreError::InUse { .. })) if waited < EXCHANGE_WAIT => {
+                std::thread::sleep(EXCHANGE_PAUSE);
+                waited += EXCHANGE_PAUSE;
+            }
+            opened => return opened,
         }
-    }
-    let candles =
-        given.prices.candles.iter().map(|(symbol, path)| (symbol, PriceSource::Candles { path: path.clone(), speed: given.prices.speed }));
-    let fixed = given.prices.fixed.iter().map(|(symbol, price)| (symbol, PriceSource::Fixed { price: *price }));
-    for (symbol, source) in candles.chain(fixed) {
-        let known = || paper.instruments.iter().map(|spec| spec.symbol.as_str()).collect::<Vec<_>>().join(", ");
-        if !paper.prices.contains_key(symbol) {
-            return Err(format!("prices names {symbol}, but its instruments are {}", known()));
-        }
-        paper.prices.insert(symbol.clone(), source);
-    }
-    let settle = paper.instruments.first().map(|spec| spec.settle.clone()).ok_or("it has no instruments")?;
-    for account in members {
-        paper = paper.with_account(&account.id, settle.clone(), account.paper.balance.amount());
-    }
-    Ok(paper)
-}
-
-fn faults(given: &FaultsConfig) -> FaultConfig {
-    let usual = FaultConfig::default();
-    FaultConfig {
-        seed: given.seed,
-        refuse: given.refuse,
-        delay: given.delay,
-        cut_before: given.cut_before,
-        cut_after: given.cut_after,
-        late_commit: given.late_commit,
-        false_not_found: given.false_not_found,
-        duplicate_fill: given.duplicate_fill,
-        late_fill: given.late_fill,
-        silence: given.silence,
-        delay_max: given.delay_max.unwrap_or(usual.delay_max),
-        late_commit_max: given.late_commit_max.unwrap_or(usual.late_commit_max),
-        late_fill_max: given.late_fill_max.unwrap_or(usual.late_fill_max),
-        silence_for: given.silence_for.unwrap_or(usual.silence_for),
-        ..usual
     }
 }
 
@@ -305,6 +267,7 @@ fn faults(given: &FaultsConfig) -> FaultConfig {
 mod tests {
     use omnivenue_core::engine::Wait;
     use omnivenue_core::model::signal::Signal;
+    use omnivenue_paper::PriceSource;
 
     use super::*;
 
@@ -378,13 +341,13 @@ mod tests {
     fn an_exchange_is_changed_as_its_account_says() {
         let mut account = Config::built_in(Path::new("/data")).accounts.remove(0);
         account.venue = "elsewhere".parse().unwrap();
-        account.paper.prices.fixed.insert("HYPE".parse().unwrap(), "38".parse().unwrap());
-        account.paper.faults.cut_after = 50;
+        account.paper.as_mut().unwrap().prices.fixed.insert("HYPE".parse().unwrap(), "38".parse().unwrap());
+        account.paper.as_mut().unwrap().faults.cut_after = 50;
         let paper = paper(&account.venue, &[&account]).unwrap();
         paper.check().unwrap();
         assert_eq!(paper.prices[&"HYPE".parse().unwrap()], PriceSource::Fixed { price: "38".parse().unwrap() });
         assert_eq!(paper.faults.cut_after, 50);
-        account.paper.prices.fixed.insert("HPYE".parse().unwrap(), "38".parse().unwrap());
+        account.paper.as_mut().unwrap().prices.fixed.insert("HPYE".parse().unwrap(), "38".parse().unwrap());
         assert!(super::paper(&account.venue, &[&account]).unwrap_err().contains("prices names HPYE"));
     }
 }

@@ -1,6 +1,6 @@
 //! Where a verb's request goes: to the running engine, to an engine of our own, or to the files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,17 +21,28 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait for the views at the end.
 const VIEWS_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How often an engine may end under a request before the command gives up.
+pub(crate) const HANDOVERS: usize = 8;
+
 /// How often to look meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where requests go.
 pub(crate) enum Backend {
     /// To the engine that runs.
-    Running(PathBuf),
+    Running(Box<Running>),
     /// To an engine of this process, which others can reach meanwhile.
     Own(Box<Own>),
     /// To the files, for reading only.
     Files(Box<Files>),
+}
+
+/// An engine of another process, and where to turn once it has ended.
+pub(crate) struct Running {
+    path: PathBuf,
+    config: Config,
+    /// What to become without it: an engine of our own, or the files.
+    acting: Option<Output>,
 }
 
 /// The running engine, or what was done without it.
@@ -57,22 +68,41 @@ pub(crate) enum Handle {
 impl Handle {
     pub(crate) async fn ask(&self, request: Request) -> Result<Value, Failure> {
         match self {
-            Self::Running(path) => connect(path).await?.ask(&request).await,
+            Self::Running(path) => once(path, &request).await,
             Self::Own(engine) => EngineHandler::new(engine.clone()).ask(request).await,
         }
     }
 }
 
-async fn connect(path: &std::path::Path) -> Result<Client, Failure> {
-    let gone = || Failure::new(codes::UNREACHABLE, format!("the engine no longer answers at {}", path.display()));
-    Client::connect(path).await?.ok_or_else(gone)
+/// Asks the engine at this socket.
+pub(crate) async fn once(path: &Path, request: &Request) -> Result<Value, Failure> {
+    connect(path).await?.ask(request).await
+}
+
+async fn connect(path: &Path) -> Result<Client, Failure> {
+    Client::connect(path).await?.ok_or_else(|| gone(path))
+}
+
+fn gone(path: &Path) -> Failure {
+    Failure::new(codes::UNREACHABLE, format!("the engine no longer answers at {}", path.display()))
+}
+
+impl Running {
+    /// What there is now that it has ended.
+    async fn next(&self) -> Result<Backend, Failure> {
+        let next = match self.acting {
+            Some(output) => Box::pin(Backend::acting(&self.config, output)).await,
+            None => Box::pin(Backend::reading(&self.config)).await,
+        };
+        next.map_err(|error| error.failure())
+    }
 }
 
 impl Backend {
     /// For verbs that act: the running engine, or else an engine of our own.
     pub(crate) async fn acting(config: &Config, output: Output) -> Result<Self, CommandError> {
         match Self::running_or(config, async || open::open(config).await).await? {
-            Through::Running(path) => Ok(Self::Running(path)),
+            Through::Running(path) => Ok(Self::Running(Box::new(Running { path, config: config.clone(), acting: Some(output) }))),
             Through::Own(engine) => {
                 let server = Server::start(&config.control_path(), EngineHandler::new(Engine::clone(&engine)));
                 let server =
@@ -107,7 +137,7 @@ impl Backend {
     pub(crate) async fn reading(config: &Config) -> Result<Self, CommandError> {
         let path = config.control_path();
         if Client::connect(&path).await?.is_some() {
-            return Ok(Self::Running(path));
+            return Ok(Self::Running(Box::new(Running { path, config: config.clone(), acting: None })));
         }
         Ok(Self::Files(Box::new(Files::open(config)?)))
     }
@@ -120,15 +150,28 @@ impl Backend {
     /// For many requests at once. Only of a backend that acts.
     pub(crate) fn handle(&self) -> Result<Handle, CommandError> {
         match self {
-            Self::Running(path) => Ok(Handle::Running(Arc::new(path.clone()))),
+            Self::Running(running) => Ok(Handle::Running(Arc::new(running.path.clone()))),
             Self::Own(own) => Ok(Handle::Own(Engine::clone(&own.engine))),
             Self::Files(_) => Err(CommandError::failed("files only answer, they do not act")),
         }
     }
 
+    /// Asks one thing. An engine of another process may end at any moment: what it then left undone, or may have left undone and can be
+    /// asked twice, is asked of whatever takes its place.
     pub(crate) async fn ask(&mut self, request: Request) -> Result<Value, Failure> {
+        for _ in 0..HANDOVERS {
+            let Self::Running(running) = self else { break };
+            match once(&running.path, &request).await {
+                Err(failure) if failure.code == codes::UNREACHABLE && !matches!(request, Request::Resolve { .. }) => {
+                    tracing::debug!(message = %failure.message, "the engine has ended; looking for the next one");
+                    let next = running.next().await?;
+                    *self = next;
+                }
+                answer => return answer,
+            }
+        }
         match self {
-            Self::Running(path) => connect(path).await?.ask(&request).await,
+            Self::Running(running) => Err(gone(&running.path)),
             Self::Own(own) => EngineHandler::new(Engine::clone(&own.engine)).ask(request).await,
             Self::Files(files) => files.ask(&request),
         }
@@ -137,7 +180,7 @@ impl Backend {
     /// Hands over each item until the stream ends or `item` says that it has seen enough.
     pub(crate) async fn stream(&mut self, request: Request, item: impl FnMut(Value) -> bool) -> Result<(), Failure> {
         match self {
-            Self::Running(path) => connect(path).await?.stream(&request, item).await.map(|_| ()),
+            Self::Running(running) => connect(&running.path).await?.stream(&request, item).await.map(|_| ()),
             Self::Own(_) => Err(Failure::new(codes::FAILED, "an engine of this process streams to nobody")),
             Self::Files(files) => files.stream(&request, item),
         }

@@ -49,7 +49,8 @@ pub(crate) async fn run(options: &Options) -> Result<Done, CommandError> {
     }
     for account in &config.accounts {
         let environment = json!(account.environment);
-        let detail = format!("{} {} at {}, modelled on {}", shown(Some(&environment)), account.market, account.venue, account.paper.preset);
+        let model = account.paper.as_ref().map(|paper| format!(", modelled on {}", paper.preset)).unwrap_or_default();
+        let detail = format!("{} {} at {}{model}", shown(Some(&environment)), account.market, account.venue);
         checks.add(format!("account {}", account.id), Verdict::Ok, detail);
         for (name, secret) in &account.credentials {
             check_secret(&mut checks, &format!("account {} {name}", account.id), secret, Verdict::Note);
@@ -87,7 +88,8 @@ fn check_files(checks: &mut Checks, config: &Config) {
     let journal = config.journal_path();
     check_file(checks, "data directory", &config.data_dir, "made at the first start");
     check_file(checks, "journal", &journal, "made at the first start");
-    for venue in config.accounts.iter().map(|account| &account.venue).collect::<std::collections::BTreeSet<_>>() {
+    let paper = config.accounts.iter().filter(|account| account.paper.is_some());
+    for venue in paper.map(|account| &account.venue).collect::<std::collections::BTreeSet<_>>() {
         check_file(checks, &format!("exchange {venue}"), &config.exchange_path(venue), "made at the first start");
     }
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use omnivenue::control::Request;
+use omnivenue::control::{Request, codes};
 use omnivenue::open::{self, Latch};
 use omnivenue_core::engine::{Env, SystemEnv};
 use omnivenue_core::journal::KillScope;
 use serde_json::{Value, json};
 
-use super::backend::{Backend, Through};
+use super::backend::{self, Backend, Through};
 use super::exit::{CommandError, Done};
 use super::{Options, show};
 
@@ -75,13 +75,20 @@ impl Resume {
 /// Tells the running engine, or writes it into the journal: a kill must not begin by starting an engine.
 async fn throw(options: &Options, request: Request, latch: Latch, text: &str) -> Result<Done, CommandError> {
     let (config, _) = options.load()?;
-    let through = Backend::running_or(&config, async || open::latch(&config, latch.clone())).await?;
-    let running = match through {
-        Through::Running(path) => {
-            Backend::Running(path).ask(request).await?;
-            true
+    let mut tries = 0;
+    let running = loop {
+        let path = match Backend::running_or(&config, async || open::latch(&config, latch.clone())).await? {
+            Through::Running(path) => path,
+            Through::Own(()) => break false,
+        };
+        match backend::once(&path, &request).await {
+            // It ended under the request: throwing a switch twice is throwing it.
+            Err(failure) if failure.code == codes::UNREACHABLE && tries < backend::HANDOVERS => tries += 1,
+            answer => {
+                answer?;
+                break true;
+            }
         }
-        Through::Own(()) => false,
     };
     let when = if running { "" } else { " (no engine runs; it holds from the next start)" };
     options.output().either(&json!({ "done": text, "running": running }), || format!("{text}{when}"))?;

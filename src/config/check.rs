@@ -115,17 +115,18 @@ impl Found<'_> {
             let shares =
                 || config.deployments.iter().flat_map(|deployment| &deployment.accounts).filter(|share| share.account == account.id);
             let total = shares().filter_map(|share| share.allocation).try_fold(Notional::ZERO, Notional::plus);
-            let balance = account.paper.balance;
-            match total {
-                Ok(total) if total <= balance => {}
-                Ok(total) => {
+            match (total, account.paper.as_ref().map(|paper| paper.balance)) {
+                // What a real account holds is known only to its venue: the capital gate asks it with every order.
+                (Ok(_), None) => {}
+                (Ok(total), Some(balance)) if total <= balance => {}
+                (Ok(total), Some(balance)) => {
                     let problem = format!(
                         "deployments are allocated {total} of \"{}\", but its balance is {balance}: lower an allocation or raise the balance",
                         account.id
                     );
                     self.issue("account", account.id.as_str(), "paper.balance", problem);
                 }
-                Err(error) => self.issue("account", account.id.as_str(), "paper.balance", error.to_string()),
+                (Err(error), _) => self.issue("account", account.id.as_str(), "paper.balance", error.to_string()),
             }
             if shares().count() > 1 && shares().any(|share| share.allocation.is_none()) {
                 self.warnings.push(format!(
@@ -139,12 +140,17 @@ impl Found<'_> {
         }
     }
 
-    /// Accounts at one venue share its simulated exchange.
+    /// Accounts at one venue share where it is: its environment and URLs, or its simulated exchange.
     fn venues(&mut self, config: &Config) {
         let mut first: BTreeMap<&str, &AccountConfig> = BTreeMap::new();
         for account in &config.accounts {
             let other = *first.entry(account.venue.as_str()).or_insert(account);
-            let (ours, theirs) = (&account.paper, &other.paper);
+            let place = [("environment", account.environment != other.environment), ("urls", account.urls != other.urls)];
+            for (key, _) in place.into_iter().filter(|(_, differs)| *differs) {
+                let problem = format!("differs from that of account \"{}\", but both are at venue \"{}\"", other.id, account.venue);
+                self.issue("account", account.id.as_str(), key, problem);
+            }
+            let (Some(ours), Some(theirs)) = (&account.paper, &other.paper) else { continue };
             let differs = [
                 ("preset", ours.preset != theirs.preset),
                 ("prices", ours.prices != theirs.prices),
@@ -165,7 +171,13 @@ impl Found<'_> {
 
     fn oddities(&mut self, config: &Config) {
         for account in &config.accounts {
-            let unused = [("urls", account.urls.is_empty()), ("credentials", account.credentials.is_empty())];
+            let Some(paper) = &account.paper else { continue };
+            let unused = [
+                ("urls", account.urls.is_empty() || paper.prices.live),
+                ("credentials", account.credentials.is_empty()),
+                ("address", account.address.is_none()),
+                ("vault_address", account.vault_address.is_none()),
+            ];
             for (key, _) in unused.into_iter().filter(|(_, empty)| !*empty) {
                 self.warnings.push(format!("account \"{}\" is paper, so its {key} are not used", account.id));
             }

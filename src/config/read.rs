@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use omnivenue_core::executor::{Limits, Timing};
-use omnivenue_core::model::ids::{Asset, VenueSymbol};
+use omnivenue_core::model::ids::{Asset, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
 use omnivenue_core::model::number::{Factor, Fraction, Notional};
 use omnivenue_core::model::time::parse_duration;
@@ -14,8 +14,8 @@ use omnivenue_core::venue::{Absence, Resend};
 use super::node::Node;
 use super::section::{Issue, Issues, Section};
 use super::{
-    AccountConfig, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, JournalConfig, PaperConfig, Preset, PricesConfig,
-    RiskConfig, SecretRef, ShareConfig, check,
+    AccountConfig, Adapter, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, JournalConfig, PaperConfig, Preset,
+    PricesConfig, RiskConfig, SecretRef, ShareConfig, check,
 };
 
 /// What a paper account holds when nothing is said.
@@ -74,21 +74,13 @@ fn secret(section: &Section<'_>, key: &str, text: &str, base: &Path) -> Option<S
 
 fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
     let id = section.required("id", ID);
-    let venue: Option<omnivenue_core::model::ids::VenueId> = section.required("venue", ID);
+    let venue: Option<VenueId> = section.required("venue", ID);
     let market = section.choice("market", &[("perp", Market::Perp), ("spot", Market::Spot)]).unwrap_or_default();
     let environments = [("paper", Environment::Paper), ("testnet", Environment::Testnet), ("mainnet", Environment::Mainnet)];
     let environment = section.choice("environment", &environments).unwrap_or_default();
     let armed = section.flag("armed").unwrap_or_default();
-    match environment {
-        Environment::Mainnet if !armed => section.issue(
-            "environment",
-            "got \"mainnet\" without `armed = true`; real money is never traded by accident (and this version trades \"paper\" only)",
-        ),
-        Environment::Mainnet | Environment::Testnet => {
-            let given = if environment == Environment::Testnet { "testnet" } else { "mainnet" };
-            section.issue("environment", format!("got \"{given}\", but this version trades \"paper\" only"));
-        }
-        Environment::Paper => {}
+    if environment == Environment::Mainnet && !armed {
+        section.issue("environment", "got \"mainnet\" without `armed = true`; real money is never traded by accident");
     }
     let urls = section.entries("urls").filter_map(|(name, entries)| Some((name.to_owned(), url(&entries, name)?))).collect();
     let credentials = section
@@ -96,9 +88,47 @@ fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
         .filter_map(|(name, entries)| Some((name.to_owned(), secret(&entries, name, entries.free_text(name)?, base)?)))
         .collect();
     let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
-    let paper = paper(section.section("paper"), section, venue.as_ref().map(AsRef::as_ref), market, base);
+    let address = section.text("address", "an address such as \"0x…\"").map(str::to_owned);
+    let vault_address = section.text("vault_address", "an address such as \"0x…\"").map(str::to_owned);
+    let given = section.section("paper");
+    let paper = if environment == Environment::Paper {
+        Some(paper(given, section, venue.as_ref(), market, base)?)
+    } else {
+        if given.is_some() {
+            section.issue("paper", "is there, but the environment is not \"paper\": remove one of the two");
+        }
+        None
+    };
+    if let (Some(venue), true) = (&venue, environment != Environment::Paper) {
+        login(section, venue, &credentials);
+    }
     section.finish();
-    Some(AccountConfig { id: id?, venue: venue?, market, environment, armed, urls, credentials, limits, paper: paper? })
+    Some(AccountConfig { id: id?, venue: venue?, market, environment, armed, urls, credentials, address, vault_address, limits, paper })
+}
+
+/// What a login at the venue itself needs.
+fn login(section: &Section<'_>, venue: &VenueId, credentials: &BTreeMap<String, SecretRef>) {
+    let names = || Adapter::ALL.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    match Adapter::of(venue) {
+        None => section.issue("venue", format!("got \"{venue}\", but outside paper only {} can be traded", names())),
+        Some(Adapter::Hyperliquid) => {
+            if !credentials.contains_key("private_key") {
+                section.issue(
+                    "credentials",
+                    "private_key is missing: give { private_key = \"env:NAME\" } or \"file:PATH\", best an API wallet's",
+                );
+            }
+            if let Some(other) = credentials.keys().find(|name| *name != "private_key") {
+                section.issue("credentials", format!("{other} is not used by hyperliquid, which takes private_key alone"));
+            }
+            for key in ["address", "vault_address"] {
+                let fits = |text: &str| text.len() == 42 && text.starts_with("0x") && text[2..].bytes().all(|b| b.is_ascii_hexdigit());
+                if let Some(given) = section.text(key, "an address").filter(|text| !fits(text)) {
+                    section.issue(key, format!("got \"{given}\", but must be 0x and 40 hexadecimal digits"));
+                }
+            }
+        }
+    }
 }
 
 fn url(entries: &Section<'_>, name: &str) -> Option<String> {
@@ -113,10 +143,14 @@ fn url(entries: &Section<'_>, name: &str) -> Option<String> {
 
 const PRESETS: [(&str, Preset); 3] = [("hyperliquid", Preset::Hyperliquid), ("ostium", Preset::Ostium), ("spot", Preset::Spot)];
 
-fn paper(section: Option<Section<'_>>, account: &Section<'_>, venue: Option<&str>, market: Market, base: &Path) -> Option<PaperConfig> {
+fn paper(section: Option<Section<'_>>, account: &Section<'_>, venue: Option<&VenueId>, market: Market, base: &Path) -> Option<PaperConfig> {
+    let live = section.as_ref().is_some_and(|section| section.is_text("prices"));
     let given = section.as_ref().and_then(|section| section.choice("preset", &PRESETS));
-    let by_venue = || PRESETS.iter().find(|(name, _)| Some(*name) == venue).map(|(_, preset)| *preset);
-    let preset = given.or_else(by_venue).or((market == Market::Spot).then_some(Preset::Spot));
+    let by_venue = || PRESETS.iter().find(|(name, _)| venue.is_some_and(|venue| venue.as_str() == *name)).map(|(_, preset)| *preset);
+    let preset = given
+        .or((live && market == Market::Spot).then_some(Preset::Spot))
+        .or_else(by_venue)
+        .or((market == Market::Spot).then_some(Preset::Spot));
     let preset = match (preset, &section) {
         (Some(preset), _) => preset,
         // A wrong preset has been reported already.
@@ -135,7 +169,7 @@ fn paper(section: Option<Section<'_>>, account: &Section<'_>, venue: Option<&str
     }
     let mut paper = PaperConfig {
         preset,
-        prices: PricesConfig { walk_seed: 1, candles: BTreeMap::new(), speed: 1, fixed: BTreeMap::new() },
+        prices: PricesConfig { live, walk_seed: 1, candles: BTreeMap::new(), speed: 1, fixed: BTreeMap::new() },
         balance: BALANCE.parse().expect("a constant number"),
         latency: None,
         faults: FaultsConfig::default(),
@@ -146,7 +180,9 @@ fn paper(section: Option<Section<'_>>, account: &Section<'_>, venue: Option<&str
         if let Some(balance) = section.number("balance", BALANCE) {
             paper.balance = balance;
         }
-        if let Some(given) = section.section("prices") {
+        if live {
+            live_prices(&section, venue);
+        } else if let Some(given) = section.section("prices") {
             paper.prices = prices(&given, base);
         }
         paper.latency = duration(&section, "latency", "50ms");
@@ -156,6 +192,15 @@ fn paper(section: Option<Section<'_>>, account: &Section<'_>, venue: Option<&str
         section.finish();
     }
     Some(paper)
+}
+
+/// The one word that a table of prices can be replaced by.
+fn live_prices(section: &Section<'_>, venue: Option<&VenueId>) {
+    section.choice("prices", &[("live", ())]);
+    if let Some(venue) = venue.filter(|venue| Adapter::of(venue).is_none()) {
+        let names = Adapter::ALL.map(|(name, _)| name).join(", ");
+        section.issue("prices", format!("got \"live\", but {venue} has no live prices here; those that do: {names}"));
+    }
 }
 
 fn prices(section: &Section<'_>, base: &Path) -> PricesConfig {
@@ -175,7 +220,7 @@ fn prices(section: &Section<'_>, base: &Path) -> PricesConfig {
         section.issue("fixed", format!("names {both}, which candles names too; give one"));
     }
     section.finish();
-    PricesConfig { walk_seed, candles, speed: speed.unwrap_or(1), fixed }
+    PricesConfig { live: false, walk_seed, candles, speed: speed.unwrap_or(1), fixed }
 }
 
 fn faults(section: &Section<'_>) -> FaultsConfig {

@@ -189,6 +189,11 @@ impl<'a> Section<'a> {
         chosen
     }
 
+    /// Whether a key is text, where it may be a word or a table.
+    pub(super) fn is_text(&self, key: &'static str) -> bool {
+        self.table.get(key).is_some_and(|node| matches!(node.value, Value::Text(_)))
+    }
+
     /// Optional table.
     pub(super) fn section(&self, key: &'static str) -> Option<Section<'a>> {
         let node = self.node(key)?;

@@ -28,9 +28,15 @@ fn the_template_is_the_built_in_configuration() {
     let config = Config::built_in(Path::new("/data"));
     let accounts: Vec<(&str, &str)> = config.accounts.iter().map(|account| (account.id.as_str(), account.venue.as_str())).collect();
     assert_eq!(accounts, [("hyperliquid-paper", "hyperliquid"), ("ostium-paper", "ostium")]);
-    assert_eq!(config.accounts.iter().map(|account| account.paper.preset).collect::<Vec<_>>(), [Preset::Hyperliquid, Preset::Ostium]);
+    assert_eq!(
+        config.accounts.iter().map(|account| account.paper.as_ref().unwrap().preset).collect::<Vec<_>>(),
+        [Preset::Hyperliquid, Preset::Ostium]
+    );
     assert!(
-        config.accounts.iter().all(|account| account.environment == Environment::Paper && account.paper.balance.to_string() == "10000")
+        config
+            .accounts
+            .iter()
+            .all(|account| account.environment == Environment::Paper && account.paper.as_ref().unwrap().balance.to_string() == "10000")
     );
     assert_eq!(config.deployments[0].limits.max_order_notional.unwrap().to_string(), "5000");
     assert_eq!(config.risk.limits.max_notional.unwrap().to_string(), "50000");
@@ -89,11 +95,61 @@ fn a_wrong_value_is_answered_with_what_fits() {
 }
 
 #[test]
-fn real_money_is_refused() {
+fn real_money_is_never_traded_by_accident() {
     let paper = "environment = \"paper\"  ";
     check(with(paper, "environment = \"mainnet\"  "), &["account[0].environment", "`armed = true`"]);
-    check(with(paper, "armed = true\nenvironment = \"mainnet\"  "), &["account[0].environment", "this version trades \"paper\" only"]);
-    check(with(paper, "environment = \"testnet\"  "), &["account[0].environment", "got \"testnet\"", "\"paper\" only"]);
+    check(with(paper, "environment = \"testnet\"  "), &["account[0].paper", "the environment is not \"paper\"", "private_key is missing"]);
+    check(with("venue = \"ostium\"\n", "venue = \"ostium\"\nenvironment = \"testnet\"\n"), &["account[1].venue", "only \"hyperliquid\""]);
+}
+
+const REAL: &str = r#"
+    [[account]]
+    id = "main"
+    venue = "hyperliquid"
+    environment = "testnet"
+    credentials = { private_key = "env:KEY" }
+    [[agent]]
+    id = "demo"
+    [[deployment]]
+    id = "demo"
+    agent = "demo"
+    accounts = [{ account = "main", allocation = "500" }]
+"#;
+
+#[test]
+fn a_login_at_a_venue_says_what_it_needs() {
+    let real = |from: &str, to: &str| {
+        assert!(REAL.contains(from));
+        read(&REAL.replacen(from, to, 1))
+    };
+    let config = read(REAL).unwrap();
+    assert_eq!((config.accounts[0].paper.as_ref(), config.accounts[0].environment), (None, Environment::Testnet));
+    let armed = real("environment = \"testnet\"", "environment = \"mainnet\"\narmed = true").unwrap();
+    assert_eq!(armed.accounts[0].environment, Environment::Mainnet);
+    check(real("private_key", "api_key"), &["account[0].credentials", "private_key is missing", "api_key is not used"]);
+    check(real("\"env:KEY\"", "\"0xabc\""), &["account[0].credentials.private_key", "(what was given is not shown)"]);
+    check(real("[[agent]]", "address = \"0x12\"\n[[agent]]"), &["account[0].address", "got \"0x12\"", "40 hexadecimal digits"]);
+    let second = |more: &str| {
+        let account = format!("[[account]]\nid = \"other\"\nvenue = \"hyperliquid\"\n{more}\n[[agent]]");
+        real("[[agent]]", &account)
+    };
+    check(
+        second("").map(|mut config| {
+            config.warnings.clear();
+            config
+        }),
+        &["account[1].environment", "differs from that of account \"main\""],
+    );
+    assert!(second("market = \"spot\"\nenvironment = \"testnet\"\ncredentials = { private_key = \"env:KEY\" }").is_ok());
+}
+
+#[test]
+fn live_prices_are_one_word() {
+    let live = with("prices = { walk_seed = 1 } #", "prices = \"live\" #").unwrap();
+    assert!(live.accounts[0].paper.as_ref().unwrap().prices.live);
+    check(with("prices = { walk_seed = 1 } #", "prices = \"alive\" #"), &["account[0].paper.prices", "did you mean `live`?"]);
+    let ostium = "balance = \"10000\"\nprices = { walk_seed = 1 }\n";
+    check(with(ostium, "prices = \"live\"\n"), &["account[1].paper.prices", "ostium has no live prices"]);
 }
 
 #[test]
@@ -170,7 +226,7 @@ fn json_reads_the_same() {
         "risk": {"max_notional": "100"},
     });
     let config = Config::from_json(&json, Path::new("/data")).unwrap();
-    assert_eq!(config.accounts[0].paper.preset, Preset::Ostium);
+    assert_eq!(config.accounts[0].paper.as_ref().unwrap().preset, Preset::Ostium);
     let mut wrong = json;
     wrong["risk"]["max_notional"] = serde_json::json!(100.5);
     let error = Config::from_json(&wrong, Path::new("/data")).unwrap_err().to_string();
@@ -183,18 +239,22 @@ fn paper_can_be_told_to_differ_from_its_preset() {
     let config =
         with("preset = \"ostium\"", "preset = \"ostium\"\nresend = \"after_proof\"\nabsence = \"window\"\nabsence_window = \"2s\"")
             .unwrap();
-    assert_eq!(config.accounts[1].paper.resend, Some(Resend::AfterProof));
-    assert_eq!(config.accounts[1].paper.absence, Some(Absence::Window { length: Duration::from_secs(2), margin: Duration::from_secs(1) }));
+    assert_eq!(config.accounts[1].paper.as_ref().unwrap().resend, Some(Resend::AfterProof));
+    assert_eq!(
+        config.accounts[1].paper.as_ref().unwrap().absence,
+        Some(Absence::Window { length: Duration::from_secs(2), margin: Duration::from_secs(1) })
+    );
     check(
         with("preset = \"ostium\"", "preset = \"ostium\"\nabsence_window = \"2s\""),
         &["account[1].paper.absence_window", "only with absence = \"window\""],
     );
     let prices = "{ candles = { HYPE = \"hype.csv\" }, speed = 60, fixed = { BTC = \"97000\" } } #";
-    let prices = &with("{ walk_seed = 1 } #", prices).unwrap().accounts[0].paper.prices;
+    let config = with("{ walk_seed = 1 } #", prices).unwrap();
+    let prices = &config.accounts[0].paper.as_ref().unwrap().prices;
     assert_eq!(prices.candles[&"HYPE".parse().unwrap()], Path::new("/data/hype.csv"));
     assert_eq!((prices.speed, prices.fixed[&"BTC".parse().unwrap()].to_string()), (60, "97000".to_owned()));
     let both = "{ candles = { HYPE = \"hype.csv\" }, fixed = { HYPE = \"38\" } } #";
     check(with("{ walk_seed = 1 } #", both), &["account[0].paper.prices.fixed", "names HYPE"]);
     let faults = with("# faults =", "faults =").unwrap();
-    assert_eq!(faults.accounts[0].paper.faults.cut_after, 50);
+    assert_eq!(faults.accounts[0].paper.as_ref().unwrap().faults.cut_after, 50);
 }

@@ -48,8 +48,12 @@ impl Client {
                 let (reader, writer) = stream.into_split();
                 Ok(Some(Self { reader: LineReader::new(reader, ANSWER_MAX), writer }))
             }
-            // No file, or a file nobody listens on.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+            // No file, a file nobody listens on, or one that is being closed.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(wrong(error)),
         }
     }

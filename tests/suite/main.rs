@@ -12,6 +12,7 @@ mod support;
 
 mod bad_input;
 mod command;
+mod handover;
 mod isolation;
 mod killed;
 mod recalled;

@@ -138,21 +138,33 @@ const WHOLE: usize = 65_536;
 /// How many entries are read at once.
 const PAGE: usize = 1_000;
 
-/// Replays a journal: the latest snapshot, then every entry after it. Returns the book and the number of the last entry.
+/// What a journal tells.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The fold of all its entries.
+    pub book: Book,
+    /// Its last entry.
+    pub seq: u64,
+    /// The entry up to which a snapshot told; 0 without one.
+    pub snapshot: u64,
+}
+
+/// Replays a journal: the latest snapshot, then every entry after it.
 ///
 /// # Errors
 /// [`ReplayError`] names the entry that cannot be read or folded.
-pub fn replay(archive: &dyn Archive) -> Result<(Book, u64), ReplayError> {
-    let (mut book, mut seq) = match archive.latest_snapshot()? {
+pub fn replay(archive: &dyn Archive) -> Result<Replayed, ReplayError> {
+    let (mut book, snapshot) = match archive.latest_snapshot()? {
         Some(snapshot) => {
             let unreadable = |e: serde_json::Error| ReplayError::Snapshot { seq: snapshot.seq, reason: e.to_string() };
             (serde_json::from_str(&snapshot.state).map_err(unreadable)?, snapshot.seq)
         }
         None => (Book::default(), 0),
     };
+    let mut seq = snapshot;
     loop {
         let page = archive.entries_after(seq, PAGE)?;
-        let Some(last) = page.last() else { return Ok((book, seq)) };
+        let Some(last) = page.last() else { return Ok(Replayed { book, seq, snapshot }) };
         let end = last.seq;
         for entry in &page {
             book.apply(&entry.event()?).map_err(|source| ReplayError::Fold { seq: entry.seq, source })?;
@@ -168,6 +180,8 @@ pub struct Kernel {
     accounts: BTreeMap<AccountId, Arc<dyn Account>>,
     archive: Arc<dyn Archive>,
     seq: u64,
+    /// The entry up to which the snapshot told that it was opened with.
+    latest_snapshot: u64,
     durable: u64,
     entries: Vec<Entry>,
     orders: Vec<ClientOrderId>,
@@ -193,7 +207,7 @@ impl Kernel {
     /// # Errors
     /// [`ReplayError`] when the journal cannot be replayed.
     pub fn open(setup: Setup, accounts: Vec<Arc<dyn Account>>, archive: Arc<dyn Archive>) -> Result<Self, ReplayError> {
-        let (book, seq) = replay(&*archive)?;
+        let Replayed { book, seq, snapshot } = replay(&*archive)?;
         let accounts = accounts.into_iter().map(|account| (account.id().clone(), account)).collect();
         let state = State::new(book);
         Ok(Self {
@@ -202,6 +216,7 @@ impl Kernel {
             accounts,
             archive,
             seq,
+            latest_snapshot: snapshot,
             durable: seq,
             entries: Vec::new(),
             orders: Vec::new(),
@@ -235,6 +250,12 @@ impl Kernel {
     #[must_use]
     pub const fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// The entry up to which a snapshot told when the journal was opened; 0 without one.
+    #[must_use]
+    pub const fn latest_snapshot(&self) -> u64 {
+        self.latest_snapshot
     }
 
     /// The number of the last entry that is durable.

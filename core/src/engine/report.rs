@@ -14,7 +14,7 @@ use crate::model::order::{Fee, OrderState, Purpose};
 use crate::model::signal::Direction;
 use crate::model::time::Timestamp;
 
-use super::kernel::{ReplayError, rebuild, replay};
+use super::kernel::{ReplayError, Replayed, rebuild, replay};
 
 /// One order as callers see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -427,7 +427,7 @@ impl Books {
     /// # Errors
     /// [`ReplayError`] when it cannot be read or contradicts itself.
     pub fn read(archive: &dyn Archive) -> Result<Self, ReplayError> {
-        let (book, seq) = replay(archive)?;
+        let Replayed { book, seq, .. } = replay(archive)?;
         Ok(Self { book, seq })
     }
 

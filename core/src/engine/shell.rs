@@ -25,13 +25,15 @@ const LINGER: Duration = Duration::from_millis(20);
 /// How long `Wait::Settled` waits at most.
 const SETTLE_WAIT: Duration = Duration::from_secs(60);
 /// Entries between two snapshots of the state.
-const SNAPSHOT_EVERY: u64 = 50_000;
+const SNAPSHOT_EVERY: u64 = 20_000;
 /// Inputs taken in one go before the batch is sent to the journal.
 const BURST: usize = 256;
 /// Reports and quotes that may wait on one stream.
 const STREAM: usize = 1_024;
 /// The pause before a stream that ended is opened again.
 const RECONNECT: Duration = Duration::from_millis(250);
+/// The longest such pause: venues count connections a minute.
+const RECONNECT_MAX: Duration = Duration::from_secs(8);
 
 /// What tasks bring back to the engine.
 enum Message {
@@ -56,6 +58,25 @@ struct Waiting {
     seq: u64,
     /// When it is answered whatever the legs do, by the monotonic clock.
     until: u64,
+}
+
+/// How long to wait before a stream is opened again: longer each time that it ends soon after it began.
+struct Patience(Duration);
+
+impl Patience {
+    const fn new() -> Self {
+        Self(RECONNECT)
+    }
+
+    /// After a stream that lasted so many microseconds.
+    fn after(&mut self, lasted: u64) -> Duration {
+        if lasted >= micros(RECONNECT_MAX) {
+            self.0 = RECONNECT;
+        }
+        let pause = self.0;
+        self.0 = (self.0 * 2).min(RECONNECT_MAX);
+        pause
+    }
 }
 
 struct Shell {
@@ -150,7 +171,7 @@ async fn open(
     head.send_replace(kernel.durable());
     let journal = committer::start(&*env, journal, done)?;
     let open_until = env.now().monotonic.saturating_add(micros(recovery_wait));
-    let last_snapshot = kernel.seq();
+    let last_snapshot = kernel.latest_snapshot();
     let mut shell = Shell {
         env,
         kernel,
@@ -498,6 +519,14 @@ impl Shell {
                     .for_each(|one| drop(one.answer.send(Err(EngineError::Store(crate::journal::StoreError::Io(words.clone()))))));
             }
         };
+        if self.kernel.has_failed() && record.purpose() == Purpose::Entry {
+            // What became of it in this process is not written down, and may be something else after a restart.
+            let reason = self.kernel.state().failed().unwrap_or_default().to_owned();
+            return waiting.into_iter().for_each(|one| {
+                self.deadlines.remove(&(one.until, number));
+                let _ = one.answer.send(Err(CommandError::JournalUnwritable(reason.clone()).into()));
+            });
+        }
         let now = self.env.now().monotonic;
         let durable = if self.kernel.has_failed() { u64::MAX } else { self.kernel.durable() };
         let mut still = Vec::new();
@@ -571,15 +600,8 @@ impl Shell {
             let result = if seq <= durable { Ok(()) } else { Err(CommandError::JournalUnwritable(reason.clone()).into()) };
             let _ = answer.send(result);
         }
-        let (closes, entries): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.waiting).into_iter().partition(|(number, _)| {
-            self.kernel.state().book().execution(*number).is_some_and(|record| record.purpose() == Purpose::Close)
-        });
-        self.waiting = closes;
-        for (_, waiting) in entries {
-            for one in waiting {
-                let _ = one.answer.send(Err(CommandError::JournalUnwritable(reason.clone()).into()));
-            }
-        }
+        let waiting: Vec<ExecutionNumber> = self.waiting.keys().copied().collect();
+        waiting.into_iter().for_each(|number| self.changed(number));
         // What was gathered has nowhere to go.
         drop(self.kernel.take_batch());
     }
@@ -643,7 +665,7 @@ impl Shell {
             let mut pause = RECONNECT;
             while !messages.is_closed() {
                 env.sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(30));
+                pause = (pause * 2).min(RECONNECT_MAX);
                 if let Ok(Ok(Ok((instruments, _)))) = tokio::spawn(tokio::time::timeout(patience, load(Arc::clone(&venue)))).await {
                     let _ = messages.send(Message::Loaded(venue, instruments));
                     return;
@@ -667,7 +689,9 @@ impl Shell {
             }
         });
         tokio::spawn(async move {
+            let mut patience = Patience::new();
             while !messages.is_closed() {
+                let began = env.now().monotonic;
                 // On a task of its own: a panic in the adapter ends that stream, not the following of it.
                 let (stream, sink) = (Arc::clone(&venue), sink.clone());
                 match tokio::spawn(async move { stream.stream_quotes(sink).await }).await {
@@ -675,7 +699,7 @@ impl Shell {
                     Ok(Err(error)) => tracing::warn!(venue = %venue.id(), %error, "the stream of prices ended"),
                     Err(_) => tracing::error!(venue = %venue.id(), "the adapter panicked in the stream of prices"),
                 }
-                env.sleep(RECONNECT).await;
+                env.sleep(patience.after(env.now().monotonic.saturating_sub(began))).await;
             }
         });
     }
@@ -694,14 +718,16 @@ impl Shell {
             }
         });
         tokio::spawn(async move {
+            let mut patience = Patience::new();
             while !messages.is_closed() {
+                let began = env.now().monotonic;
                 let (stream, sink) = (Arc::clone(&account), sink.clone());
                 match tokio::spawn(async move { stream.stream(sink).await }).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::warn!(account = %account.id(), %error, "the stream of orders ended"),
                     Err(_) => tracing::error!(account = %account.id(), "the adapter panicked in the stream of orders"),
                 }
-                env.sleep(RECONNECT).await;
+                env.sleep(patience.after(env.now().monotonic.saturating_sub(began))).await;
                 // What was missed meanwhile is in the venue's truth.
                 let _ = messages.send(Message::Reconnected(account.id().clone()));
             }

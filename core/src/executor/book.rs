@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::moving::Moving;
 use crate::journal::{Admission, Command, Event, ExecutionNumber, Failure, Intent, KillScope, LegPlan, LegRef, Verdict};
 use crate::ledger::{Held, Ledger, Owner, Trade, pairs};
 use crate::model::execution::{LegEvent, LegState, Outcome, Reason, Timings};
-use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueSymbol};
+use crate::model::ids::{AccountId, AgentId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueSymbol};
 use crate::model::instrument::Side;
 use crate::model::number::{Amount, Notional, NumberError, Price, Quantity, exact};
 use crate::model::order::{DoneReason, Fee, FillReport, Filled, OrderEvent, OrderReport, OrderState, Purpose};
@@ -149,6 +150,8 @@ pub struct Book {
     unsettled: BTreeSet<ClientOrderId>,
     /// Legs that are planned and have no order on its way.
     planned: BTreeSet<LegRef>,
+    /// Both of these, by where they would trade.
+    moving: Moving,
     /// The order that reduces a position, one at a time per account and instrument.
     #[serde(with = "pairs")]
     closing: BTreeMap<(AccountId, VenueSymbol), ClientOrderId>,
@@ -254,10 +257,19 @@ impl Book {
     /// Whether an order on this account's instrument may trade or may have traded without our knowing.
     #[must_use]
     pub fn is_moving(&self, account: &AccountId, symbol: &VenueSymbol) -> bool {
-        self.unsettled
-            .iter()
-            .filter_map(|id| self.leg(self.leg_of(id)?))
-            .any(|leg| leg.plan.account == *account && leg.plan.symbol.as_ref() == Some(symbol))
+        self.moving.any(account, symbol)
+    }
+
+    /// An entry of another deployment to this side of an account's instrument that may yet trade.
+    #[must_use]
+    pub fn rival(&self, account: &AccountId, symbol: &VenueSymbol, side: Side, deployment: &DeploymentId) -> Option<LegRef> {
+        self.moving.rival(account, symbol, side, deployment)
+    }
+
+    /// A leg of this agent on an account's instrument of which it is not known whether it took effect.
+    #[must_use]
+    pub fn unknown_leg(&self, agent: &AgentId, account: &AccountId, symbol: &VenueSymbol) -> Option<LegRef> {
+        self.moving.unknown(agent, account, symbol)
     }
 
     /// The order that is reducing a position on an account's instrument.
@@ -380,6 +392,7 @@ impl Book {
         record.legs.push(LegRecord { plan: plan.clone(), state, orders: Vec::new(), held: Held::default(), timings: plan.timings });
         if plan.ended.is_none() {
             self.planned.insert(at);
+            self.note_moving(at);
             self.rehold(at)?;
         }
         Ok(())
@@ -411,7 +424,15 @@ impl Book {
         self.planned.remove(&at);
         self.unsettled.insert(id.clone());
         self.orders.insert(id, at);
+        self.note_moving(at);
         Ok(())
+    }
+
+    fn note_moving(&mut self, at: LegRef) {
+        let Some(record) = self.executions.get(&at.execution) else { return };
+        if let Some(leg) = record.legs.get(at.leg) {
+            self.moving.note(at, leg, record.purpose(), self.planned.contains(&at));
+        }
     }
 
     fn recall(&mut self, record: &ExecutionRecord) {
@@ -692,7 +713,9 @@ impl Book {
                 self.unsettled.remove(order.intent.client_order_id());
             }
         }
-        if record.is_finished() {
+        let (legs, finished) = (record.legs.len(), record.is_finished());
+        (0..legs).for_each(|leg| self.note_moving(LegRef::of(number, leg)));
+        if finished {
             self.finish(number);
         }
         while self.finished.len() > RETAINED {

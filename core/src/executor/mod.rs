@@ -5,6 +5,7 @@ mod book;
 mod closing;
 mod emergency;
 mod ids;
+mod moving;
 mod orders;
 mod recovery;
 mod resolver;

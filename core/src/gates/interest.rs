@@ -3,7 +3,6 @@
 use super::{Candidate, Gate, View, overflow};
 use crate::model::execution::Reason;
 use crate::model::instrument::Market;
-use crate::model::order::Purpose;
 
 /// Refuses an entry opposite to another deployment's, or a foreign, position or order on the same account and instrument: at the venue the
 /// two would cancel out and neither could be reduced. Spot accounts hold balances: there a short entry may only sell what is ours.
@@ -41,17 +40,8 @@ impl Gate for Interest {
                 ));
             }
         }
-        let rival = view.book.unsettled().filter_map(|id| view.book.leg_of(id)).chain(view.book.planned()).find_map(|at| {
-            let record = view.book.execution(at.execution)?;
-            let leg = record.legs.get(at.leg)?;
-            let order = leg.plan.order.as_ref()?;
-            let rival = record.purpose() == Purpose::Entry
-                && leg.plan.account == *account
-                && leg.plan.symbol.as_ref() == Some(symbol)
-                && leg.plan.deployment != *candidate.deployment
-                && order.side != candidate.side;
-            rival.then(|| record.admission.command.id().clone())
-        });
+        let rival = view.book.rival(account, symbol, candidate.side.opposite(), candidate.deployment);
+        let rival = rival.and_then(|at| view.book.execution(at.execution)).map(|record| record.admission.command.id());
         match rival {
             Some(id) => Err(Reason::new(
                 "opposite_interest",

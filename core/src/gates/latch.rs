@@ -1,6 +1,6 @@
 //! The kill switch, halts, and what an unknown order blocks.
 
-use super::{Candidate, Gate, View, unknown_order};
+use super::{Candidate, Gate, View};
 use crate::executor::Book;
 use crate::journal::KillScope;
 use crate::model::execution::Reason;
@@ -18,7 +18,7 @@ impl Gate for Latch {
     fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
         check(view.book, candidate.agent, candidate.account(), candidate.venue, Some(&candidate.terms.asset))?;
         let symbol = &candidate.instrument.symbol;
-        match unknown_order(view.book, candidate.agent, candidate.account(), symbol) {
+        match view.book.unknown_leg(candidate.agent, candidate.account(), symbol) {
             None => Ok(()),
             Some(at) => {
                 let id = view.book.execution(at.execution).map(|record| record.admission.command.id().to_string()).unwrap_or_default();

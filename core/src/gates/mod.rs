@@ -13,7 +13,7 @@ mod notional;
 use std::collections::BTreeMap;
 
 use crate::executor::{AccountShare, AgentSetup, Book, DeploymentSetup, LegRecord, Setup};
-use crate::journal::{LegRef, Reserve, Terms};
+use crate::journal::{Reserve, Terms};
 use crate::ledger::PositionKey;
 use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, AgentId, DeploymentId, VenueId, VenueSymbol};
@@ -201,16 +201,4 @@ pub(crate) fn reserve(instrument: &Instrument, quantity: Quantity, worst_price: 
     };
     let capital = notional.margin(leverage).and_then(|margin| margin.plus(fee)).map_err(overflow)?;
     Ok(Reserve { notional, capital })
-}
-
-/// The account and instrument on which an order of ours is unknown, if one is: it blocks re-entry.
-pub(crate) fn unknown_order(book: &Book, agent: &AgentId, account: &AccountId, symbol: &VenueSymbol) -> Option<LegRef> {
-    book.unsettled().filter_map(|id| book.leg_of(id)).find(|at| {
-        book.leg(*at).is_some_and(|leg| {
-            leg.plan.agent == *agent
-                && leg.plan.account == *account
-                && leg.plan.symbol.as_ref() == Some(symbol)
-                && leg.orders.iter().any(|order| order.state.is_unknown())
-        })
-    })
 }

@@ -261,7 +261,7 @@ fn nothing_is_held_back(world: &World, book: &Book, found: &mut Vec<Violation>) 
 /// The state is the fold of the journal, and a snapshot of it reads back as it was.
 fn state_is_the_fold(world: &World, book: &Book, found: &mut Vec<Violation>) {
     match replay(&world.store) {
-        Ok((folded, _)) if folded == *book => {}
+        Ok(replayed) if replayed.book == *book => {}
         Ok(_) => found.push(Violation::new("state is the fold", "replaying the journal gives another state".into())),
         Err(error) => found.push(Violation::new("state is the fold", error.to_string())),
     }

@@ -259,7 +259,7 @@ impl World {
     /// Replaying twice gives the same state.
     fn check_replay(&mut self, kernel: &Kernel) {
         let again = omnivenue_core::engine::replay(&self.store);
-        if again.as_ref().ok().map(|(book, _)| book) != Some(kernel.state().book()) {
+        if again.as_ref().ok().map(|replayed| &replayed.book) != Some(kernel.state().book()) {
             self.violations.push(Violation::new("replay", "replaying the same journal twice gives two states".into()));
         }
     }

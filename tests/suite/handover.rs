@@ -1,4 +1,4 @@
-//! What should hold and does not yet: not part of the suite until it does. To try it, add `mod unfixed;` to `main.rs`.
+//! What must hold when one engine follows another on the same files, or ends while others ask it.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,9 +12,7 @@ use crate::bench::{Bench, block_on, quiet};
 use crate::books;
 use crate::support::{Home, Process, signal};
 
-/// `core/src/engine/shell.rs`, `changed`: once the journal has failed, `durable` counts as `u64::MAX`, and the caller of a signal
-/// that never became durable is told `Ok` with an execution that is done: refused, `journal_unwritable`. After a restart the same id
-/// is another execution, and fills. It should be told `Err(JournalUnwritable)`, like everyone who comes after it.
+/// Who asked for a signal that never became durable is told so, like everyone who comes after it.
 #[test]
 fn what_was_answered_is_the_same_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
@@ -33,14 +31,7 @@ fn what_was_answered_is_the_same_after_a_restart() {
     }
 }
 
-/// Commands that start while no engine runs become one each, one after the other, or come through the one that runs. Some of them fail
-/// now and then, though nothing is wrong and nothing was done:
-/// - `src/open.rs`, `Opened::shutdown`: the journal is given up before the exchanges' files are. Who takes the journal in between ends
-///   with exit code 1: "the simulated exchange … is in use by another exchange (process …); stop that one first".
-/// - `src/command/backend.rs`, `Backend::running_or` and `ask`: whether an engine runs is asked over one connection, and the request
-///   goes over another. Where the engine has ended in between, the command ends with exit code 4: "the engine no longer answers".
-/// - `src/control/client.rs`, `Client::connect`: a socket that is being closed resets the connection, which is no `ConnectionRefused`;
-///   the command ends with exit code 4: "the control socket … cannot be used: Connection reset by peer".
+/// Commands that start while no engine runs become one each, one after the other, or come through the one that runs.
 #[test]
 fn commands_that_start_at_once_without_an_engine_all_do_well() {
     for _ in 0..20 {
@@ -54,8 +45,7 @@ fn commands_that_start_at_once_without_an_engine_all_do_well() {
     }
 }
 
-/// `core/src/engine/shell.rs`, `open`: entries between two snapshots are counted from the start of the process, not from the latest
-/// snapshot. An engine that is restarted before it has written 20,000 entries never keeps one, and each start replays everything.
+/// Entries between two snapshots are counted from the latest snapshot, not from the start of the process.
 #[test]
 fn a_journal_that_grows_over_several_lives_gets_a_snapshot() {
     let folder = tempfile::tempdir().unwrap();

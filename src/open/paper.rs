@@ -1,0 +1,68 @@
+//! What the simulated exchange behind a venue is.
+
+use std::time::Duration;
+
+use omnivenue_core::model::ids::VenueId;
+use omnivenue_paper::{FaultConfig, Latency, PriceSource};
+
+use crate::config::{AccountConfig, FaultsConfig, Preset};
+
+/// What the exchange of a venue is: its preset, changed as the accounts at it say, which have been checked to agree.
+pub(super) fn paper(venue: &VenueId, members: &[&AccountConfig]) -> Result<omnivenue_paper::Config, String> {
+    let given = members.first().and_then(|account| account.paper.as_ref()).ok_or("no paper account is at it")?;
+    let mut paper = match given.preset {
+        Preset::Hyperliquid => omnivenue_paper::Config::hyperliquid_like(),
+        Preset::Ostium => omnivenue_paper::Config::ostium_like(),
+        Preset::Spot => omnivenue_paper::Config::spot_like(),
+    };
+    paper.id = venue.clone();
+    paper.instruments.iter_mut().for_each(|spec| spec.venue = venue.clone());
+    paper.orders.resend = given.resend.unwrap_or(paper.orders.resend);
+    paper.orders.absence = given.absence.unwrap_or(paper.orders.absence);
+    paper.faults = faults(&given.faults);
+    if let Some(latency) = given.latency {
+        paper.latency = Latency { request: latency, answer: latency, jitter: Duration::ZERO };
+    }
+    for source in paper.prices.values_mut() {
+        if let PriceSource::Walk { seed, .. } = source {
+            *seed = seed.wrapping_add(given.prices.walk_seed.wrapping_sub(1).wrapping_mul(1_000_003));
+        }
+    }
+    let candles =
+        given.prices.candles.iter().map(|(symbol, path)| (symbol, PriceSource::Candles { path: path.clone(), speed: given.prices.speed }));
+    let fixed = given.prices.fixed.iter().map(|(symbol, price)| (symbol, PriceSource::Fixed { price: *price }));
+    for (symbol, source) in candles.chain(fixed) {
+        let known = || paper.instruments.iter().map(|spec| spec.symbol.as_str()).collect::<Vec<_>>().join(", ");
+        if !paper.prices.contains_key(symbol) {
+            return Err(format!("prices names {symbol}, but its instruments are {}", known()));
+        }
+        paper.prices.insert(symbol.clone(), source);
+    }
+    let settle = paper.instruments.first().map(|spec| spec.settle.clone()).ok_or("it has no instruments")?;
+    for account in members {
+        let balance = account.paper.as_ref().map(|paper| paper.balance.amount()).unwrap_or_default();
+        paper = paper.with_account(&account.id, settle.clone(), balance);
+    }
+    Ok(paper)
+}
+
+fn faults(given: &FaultsConfig) -> FaultConfig {
+    let usual = FaultConfig::default();
+    FaultConfig {
+        seed: given.seed,
+        refuse: given.refuse,
+        delay: given.delay,
+        cut_before: given.cut_before,
+        cut_after: given.cut_after,
+        late_commit: given.late_commit,
+        false_not_found: given.false_not_found,
+        duplicate_fill: given.duplicate_fill,
+        late_fill: given.late_fill,
+        silence: given.silence,
+        delay_max: given.delay_max.unwrap_or(usual.delay_max),
+        late_commit_max: given.late_commit_max.unwrap_or(usual.late_commit_max),
+        late_fill_max: given.late_fill_max.unwrap_or(usual.late_fill_max),
+        silence_for: given.silence_for.unwrap_or(usual.silence_for),
+        ..usual
+    }
+}
