@@ -230,8 +230,8 @@ fn a_configuration_that_does_not_fit_is_refused_with_the_key_and_what_fits() {
     );
     check("environment = \"paper\"", &credentials("12345678"), &["account[0].credentials.api_key", "not shown"]);
     check("environment = \"paper\"", "environment = \"mainnet\"", &["account[0].environment", "without `armed = true`", "real money"]);
-    check("environment = \"paper\"", "environment = \"mainnet\"\narmed = true", &["account[0].environment", "trades \"paper\" only"]);
-    check("environment = \"paper\"", "environment = \"testnet\"", &["account[0].environment", "trades \"paper\" only"]);
+    check("environment = \"paper\"", "environment = \"mainnet\"\narmed = true", &["account[0].paper", "private_key is missing"]);
+    check("environment = \"paper\"", "environment = \"testnet\"", &["account[0].paper", "the environment is not \"paper\""]);
     check("environment = \"paper\"", "environment = \"papre\"", &["account[0].environment", "\"papre\"", "did you mean `paper`?"]);
     check(
         "accounts = [{ account = \"main\" }]",
