@@ -16,7 +16,10 @@ mod resolve;
 mod run;
 mod show;
 mod signal;
+mod stop;
 mod table;
+#[cfg(feature = "testnet")]
+mod testnet;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -124,8 +127,11 @@ enum Verb {
     /// Check, export or copy the journal
     #[command(subcommand)]
     Journal(journal::JournalVerb),
-    /// Check the configuration, files, permissions, the journal's chain, the engine and its accounts
-    Doctor,
+    /// Check the configuration, files, permissions, the journal's chain, the engine, and the logins at real venues
+    Doctor(doctor::Doctor),
+    /// Serve venues' own protocols on this machine, over simulated exchanges, until SIGINT or SIGTERM
+    #[cfg(feature = "testnet")]
+    Testnet(testnet::LocalTestnet),
 }
 
 /// Runs the command.
@@ -171,7 +177,9 @@ async fn dispatch(cli: Cli) -> Result<Done, CommandError> {
         Verb::Resume(verb) => verb.run(options).await,
         Verb::Reconcile => latch::reconcile(options).await,
         Verb::Journal(verb) => verb.run(options),
-        Verb::Doctor => doctor::run(options).await,
+        Verb::Doctor(verb) => verb.run(options).await,
+        #[cfg(feature = "testnet")]
+        Verb::Testnet(verb) => verb.run(options).await,
     }
 }
 

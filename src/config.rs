@@ -122,6 +122,9 @@ pub struct AccountConfig {
     pub address: Option<String>,
     /// The sub-account or vault that is traded through that login. Not used by paper.
     pub vault_address: Option<String>,
+    /// How long after it was prepared the venue still takes an order, if not the venue's usual. Not used by paper.
+    #[serde(serialize_with = "maybe_length")]
+    pub order_lifetime: Option<Duration>,
     /// Limits over all deployments on it.
     #[serde(serialize_with = "limits")]
     pub limits: Limits,

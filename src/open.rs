@@ -1,8 +1,11 @@
 //! From a [`Config`] to a running engine: the journal, the simulated exchanges, the setup.
 
+#[cfg(feature = "hyperliquid")]
+mod hyperliquid;
 mod paper;
+mod venues;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -12,20 +15,17 @@ use std::time::Duration;
 use omnivenue_core::engine::{Engine, EngineError, Env, Kernel, Parts, SystemEnv, Task};
 use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Input, Setup};
 use omnivenue_core::journal::{ChainKey, Journal, KillScope, StoreError};
-use omnivenue_core::model::ids::VenueId;
+use omnivenue_core::model::ids::{AccountId, VenueId};
 use omnivenue_core::model::instrument::AssetMap;
-use omnivenue_paper::{PaperError, PaperExchange};
+use omnivenue_core::venue::Account;
+use omnivenue_paper::PaperExchange;
 use omnivenue_sqlite::{SqliteArchive, ViewsProjector};
 
-use self::paper::paper;
-use crate::config::{AccountConfig, Config, SecretError};
+use self::venues::Venues;
+use crate::config::{Config, SecretError};
 
 /// How long opening waits for the accounts to recover; one that takes longer goes on and skips legs until it has.
 const RECOVERY_WAIT: Duration = Duration::from_secs(10);
-
-/// How long to wait for the file of a simulated exchange that another process is giving up, and how often to look.
-const EXCHANGE_WAIT: Duration = Duration::from_secs(5);
-const EXCHANGE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why an engine cannot be opened from a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,22 @@ pub enum OpenError {
         /// Why.
         reason: String,
     },
+    /// A venue cannot be used as the configuration says.
+    #[error("venue {venue} cannot be opened: {reason}")]
+    Venue {
+        /// The venue.
+        venue: VenueId,
+        /// Why.
+        reason: String,
+    },
+    /// An account cannot log in with what the configuration says.
+    #[error("account {account}: {reason}")]
+    Login {
+        /// The account.
+        account: AccountId,
+        /// Why. Never a secret.
+        reason: String,
+    },
     /// The engine cannot start.
     #[error(transparent)]
     Engine(#[from] omnivenue_core::engine::OpenError),
@@ -65,12 +81,7 @@ pub enum OpenError {
 pub async fn open(config: &Config) -> Result<Opened, OpenError> {
     let mut opened = take_journal(config)?;
     let views = config.journal.views.then(|| opened.journal.keep_views()).transpose()?;
-    let exchanges = exchanges(config)?;
-    let venues = exchanges.iter().map(PaperExchange::venue).collect();
-    let at = |account: &AccountConfig| {
-        exchanges.iter().find(|exchange| exchange.config().id == account.venue).map(|exchange| exchange.account(&account.id))
-    };
-    let accounts = config.accounts.iter().filter_map(at).collect();
+    let Venues { exchanges, venues, accounts } = venues::open(config).await?;
     let parts = Parts {
         env: SystemEnv::shared(),
         setup: setup(config),
@@ -83,6 +94,22 @@ pub async fn open(config: &Config) -> Result<Opened, OpenError> {
     };
     let engine = Engine::open(parts).await?;
     Ok(Opened { engine, exchanges, views })
+}
+
+/// The accounts at real venues, to be looked at without an engine: nothing is recovered, journaled or traded.
+///
+/// # Errors
+/// [`OpenError`] when a venue or a login does not fit.
+pub fn logins(config: &Config) -> Result<Vec<Arc<dyn Account>>, OpenError> {
+    let mut all = Vec::new();
+    let ids: std::collections::BTreeSet<&VenueId> = config.accounts.iter().map(|account| &account.venue).collect();
+    for venue in ids {
+        let members: Vec<_> = config.accounts.iter().filter(|account| account.venue == *venue && account.paper.is_none()).collect();
+        if !members.is_empty() {
+            all.extend(venues::real(venue, &members)?.1);
+        }
+    }
+    Ok(all)
 }
 
 /// Writes one act of a person into the journal while no engine runs: a kill or its end. Nothing is asked of any venue and nothing is sent.
@@ -237,38 +264,13 @@ impl std::fmt::Debug for Opened {
     }
 }
 
-/// One simulated exchange a venue, with its own file.
-fn exchanges(config: &Config) -> Result<Vec<PaperExchange>, OpenError> {
-    let venues: BTreeSet<&VenueId> = config.accounts.iter().map(|account| &account.venue).collect();
-    let open = |venue: &VenueId| {
-        let members: Vec<&AccountConfig> = config.accounts.iter().filter(|account| account.venue == *venue).collect();
-        let wrong = |reason: String| OpenError::Exchange { venue: venue.clone(), reason };
-        let paper = paper(venue, &members).map_err(wrong)?;
-        open_exchange(&paper, &config.exchange_path(venue)).map_err(|error| wrong(error.to_string()))
-    };
-    venues.into_iter().map(open).collect()
-}
-
-/// The journal is ours by now: whoever still has the exchange's file had the journal before us and is on its way out.
-fn open_exchange(config: &omnivenue_paper::Config, path: &Path) -> Result<PaperExchange, PaperError> {
-    let mut waited = Duration::ZERO;
-    loop {
-        match PaperExchange::open(config.clone(), Some(path.to_owned())) {
-            Err(PaperError::Store(omnivenue_paper::StoreError::InUse { .. })) if waited < EXCHANGE_WAIT => {
-                std::thread::sleep(EXCHANGE_PAUSE);
-                waited += EXCHANGE_PAUSE;
-            }
-            opened => return opened,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use omnivenue_core::engine::Wait;
     use omnivenue_core::model::signal::Signal;
     use omnivenue_paper::PriceSource;
 
+    use super::paper::paper;
     use super::*;
 
     #[test]
@@ -348,6 +350,6 @@ mod tests {
         assert_eq!(paper.prices[&"HYPE".parse().unwrap()], PriceSource::Fixed { price: "38".parse().unwrap() });
         assert_eq!(paper.faults.cut_after, 50);
         account.paper.as_mut().unwrap().prices.fixed.insert("HPYE".parse().unwrap(), "38".parse().unwrap());
-        assert!(super::paper(&account.venue, &[&account]).unwrap_err().contains("prices names HPYE"));
+        assert!(paper(&account.venue, &[&account]).unwrap_err().contains("prices names HPYE"));
     }
 }

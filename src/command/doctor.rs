@@ -1,13 +1,20 @@
 //! `omnivenue doctor`: what stands in the way, if anything does. Shows where secrets are kept and whether they are there, never a secret.
 
+mod first_order;
+
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
+use clap::Args;
 use omnivenue::config::{Config, SecretRef};
 use omnivenue::control::{Client, Request};
-use omnivenue::open::chain_key;
+use omnivenue::open::{self, chain_key};
+use omnivenue_core::model::ids::Asset;
+use omnivenue_core::venue::Grade;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::Options;
 use super::exit::{CommandError, Done, chain};
@@ -30,6 +37,19 @@ struct Check {
     detail: String,
 }
 
+impl From<Grade> for Verdict {
+    fn from(grade: Grade) -> Self {
+        match grade {
+            Grade::Good => Self::Ok,
+            Grade::Warning => Self::Note,
+            Grade::Bad => Self::Bad,
+        }
+    }
+}
+
+/// How long a venue may take to answer about a login.
+const EXAMINE_WAIT: Duration = Duration::from_secs(20);
+
 #[derive(Default)]
 struct Checks(Vec<Check>);
 
@@ -39,8 +59,26 @@ impl Checks {
     }
 }
 
-/// Runs every check; fails when one is bad.
-pub(crate) async fn run(options: &Options) -> Result<Done, CommandError> {
+/// `omnivenue doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Also send the smallest order that rests, half a market away, through the whole engine, and cancel it; on every account at a real
+    /// venue, or on the one named
+    #[arg(long, value_name = "ACCOUNT", num_args = 0..=1, default_missing_value = "")]
+    first_order: Option<String>,
+    /// What that order is in
+    #[arg(long, value_name = "ASSET", default_value = "BTC", requires = "first_order")]
+    asset: Asset,
+}
+
+impl Doctor {
+    /// Runs every check; fails when one is bad.
+    pub(crate) async fn run(self, options: &Options) -> Result<Done, CommandError> {
+        run(self, options).await
+    }
+}
+
+async fn run(doctor: Doctor, options: &Options) -> Result<Done, CommandError> {
     let (config, origin) = options.load()?;
     let mut checks = Checks::default();
     checks.add("configuration", Verdict::Ok, origin);
@@ -62,6 +100,10 @@ pub(crate) async fn run(options: &Options) -> Result<Done, CommandError> {
     check_files(&mut checks, &config);
     check_chain(&mut checks, &config);
     check_engine(&mut checks, &config).await;
+    check_logins(&mut checks, &config).await;
+    if let Some(account) = &doctor.first_order {
+        first_order::check(&mut checks, &config, account, &doctor.asset).await?;
+    }
     let bad = checks.0.iter().any(|check| check.verdict == Verdict::Bad);
     let answer = json!({ "ok": !bad, "checks": checks.0, "configuration": config });
     options.output().either(&answer, || {
@@ -122,6 +164,30 @@ fn check_chain(checks: &mut Checks, config: &Config) {
     match verified {
         Ok(verified) => checks.add("journal chain", Verdict::Ok, format!("{} entries, head {}", verified.entries, verified.head)),
         Err(error) => checks.add("journal chain", Verdict::Bad, error),
+    }
+}
+
+/// Asks each real venue about each login, all at once. Nothing is traded.
+async fn check_logins(checks: &mut Checks, config: &Config) {
+    let accounts = match open::logins(config) {
+        Ok(accounts) => accounts,
+        Err(error) => return checks.add("logins", Verdict::Bad, chain(&error)),
+    };
+    let asking = accounts.into_iter().map(|account| {
+        let id = account.id().clone();
+        (id, tokio::spawn(async move { timeout(EXAMINE_WAIT, account.examine()).await }))
+    });
+    for (id, asked) in asking.collect::<Vec<_>>() {
+        match asked.await {
+            Ok(Ok(Ok(findings))) => {
+                for finding in findings {
+                    checks.add(format!("account {id} {}", finding.check), finding.grade.into(), finding.detail);
+                }
+            }
+            Ok(Ok(Err(error))) => checks.add(format!("account {id}"), Verdict::Bad, chain(&error)),
+            Ok(Err(_)) => checks.add(format!("account {id}"), Verdict::Bad, format!("no answer within {EXAMINE_WAIT:?}")),
+            Err(_) => checks.add(format!("account {id}"), Verdict::Bad, "the adapter panicked"),
+        }
     }
 }
 

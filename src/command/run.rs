@@ -9,13 +9,13 @@ use omnivenue::control::{Failure, Request, WaitFor, codes};
 use omnivenue_core::model::ids::SignalId;
 use omnivenue_core::model::signal::Signal;
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal as on};
 use tokio::task::JoinSet;
 
 use super::backend::{Backend, Handle};
 use super::exit::{CommandError, Done};
 use super::input::{self, InputLine};
 use super::output::Output;
+use super::stop::Stop;
 use super::{Options, signal};
 
 /// `omnivenue run`.
@@ -76,25 +76,6 @@ impl Run {
         result?;
         last?;
         Ok(running.done)
-    }
-}
-
-/// SIGINT and SIGTERM.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Self, CommandError> {
-        Ok(Self { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }
 

@@ -145,7 +145,11 @@ impl Found<'_> {
         let mut first: BTreeMap<&str, &AccountConfig> = BTreeMap::new();
         for account in &config.accounts {
             let other = *first.entry(account.venue.as_str()).or_insert(account);
-            let place = [("environment", account.environment != other.environment), ("urls", account.urls != other.urls)];
+            let place = [
+                ("environment", account.environment != other.environment),
+                ("urls", account.urls != other.urls),
+                ("order_lifetime", account.order_lifetime != other.order_lifetime),
+            ];
             for (key, _) in place.into_iter().filter(|(_, differs)| *differs) {
                 let problem = format!("differs from that of account \"{}\", but both are at venue \"{}\"", other.id, account.venue);
                 self.issue("account", account.id.as_str(), key, problem);
@@ -177,6 +181,7 @@ impl Found<'_> {
                 ("credentials", account.credentials.is_empty()),
                 ("address", account.address.is_none()),
                 ("vault_address", account.vault_address.is_none()),
+                ("order_lifetime", account.order_lifetime.is_none()),
             ];
             for (key, _) in unused.into_iter().filter(|(_, empty)| !*empty) {
                 self.warnings.push(format!("account \"{}\" is paper, so its {key} are not used", account.id));

@@ -90,6 +90,7 @@ fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
     let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
     let address = section.text("address", "an address such as \"0x…\"").map(str::to_owned);
     let vault_address = section.text("vault_address", "an address such as \"0x…\"").map(str::to_owned);
+    let order_lifetime = duration(section, "order_lifetime", "15s");
     let given = section.section("paper");
     let paper = if environment == Environment::Paper {
         Some(paper(given, section, venue.as_ref(), market, base)?)
@@ -103,7 +104,20 @@ fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
         login(section, venue, &credentials);
     }
     section.finish();
-    Some(AccountConfig { id: id?, venue: venue?, market, environment, armed, urls, credentials, address, vault_address, limits, paper })
+    Some(AccountConfig {
+        id: id?,
+        venue: venue?,
+        market,
+        environment,
+        armed,
+        urls,
+        credentials,
+        address,
+        vault_address,
+        order_lifetime,
+        limits,
+        paper,
+    })
 }
 
 /// What a login at the venue itself needs.

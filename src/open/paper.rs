@@ -1,8 +1,10 @@
 //! What the simulated exchange behind a venue is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use omnivenue_core::model::ids::VenueId;
+use omnivenue_core::venue::Venue;
 use omnivenue_paper::{FaultConfig, Latency, PriceSource};
 
 use crate::config::{AccountConfig, FaultsConfig, Preset};
@@ -38,6 +40,11 @@ pub(super) fn paper(venue: &VenueId, members: &[&AccountConfig]) -> Result<omniv
         }
         paper.prices.insert(symbol.clone(), source);
     }
+    fund(paper, members)
+}
+
+/// Gives each account what it starts with.
+fn fund(mut paper: omnivenue_paper::Config, members: &[&AccountConfig]) -> Result<omnivenue_paper::Config, String> {
     let settle = paper.instruments.first().map(|spec| spec.settle.clone()).ok_or("it has no instruments")?;
     for account in members {
         let balance = account.paper.as_ref().map(|paper| paper.balance.amount()).unwrap_or_default();
@@ -65,4 +72,25 @@ fn faults(given: &FaultsConfig) -> FaultConfig {
         silence_for: given.silence_for.unwrap_or(usual.silence_for),
         ..usual
     }
+}
+
+/// How long a venue may take to say what it trades.
+const INSTRUMENTS_WAIT: Duration = Duration::from_secs(20);
+
+/// What the exchange of a venue is that follows the real one: its instruments, rules and prices.
+pub(super) async fn live(members: &[&AccountConfig], feed: &Arc<dyn Venue>) -> Result<omnivenue_paper::Config, String> {
+    let first = members.first().ok_or("no paper account is at it")?;
+    let given = first.paper.as_ref().ok_or("no paper account is at it")?;
+    let asked = tokio::time::timeout(INSTRUMENTS_WAIT, feed.instruments()).await;
+    let mut instruments = asked.map_err(|_| "the venue does not say what it trades".to_owned())?.map_err(|error| error.to_string())?;
+    instruments.retain(|instrument| instrument.market == first.market);
+    let (mut paper, left_out) = omnivenue_paper::Config::live(feed.id(), feed.capabilities(), &instruments);
+    for instrument in left_out {
+        tracing::info!(venue = %feed.id(), symbol = %instrument.symbol, reason = %instrument.reason, "not traded on paper");
+    }
+    paper.faults = faults(&given.faults);
+    if let Some(latency) = given.latency {
+        paper.latency = Latency { request: latency, answer: latency, jitter: Duration::ZERO };
+    }
+    fund(paper, members)
 }

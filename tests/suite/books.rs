@@ -11,19 +11,101 @@ use omnivenue::model::execution::{Execution, ExecutionStatus};
 use omnivenue::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use omnivenue::model::number::{Amount, Price, Quantity, SignedQuantity};
 use omnivenue::model::order::Purpose;
-use omnivenue::paper::Truth;
+use omnivenue::paper::{AccountTruth, Truth};
 use omnivenue::sqlite::SqliteArchive;
+use serde_json::Value;
 
 use crate::support::Home;
 
 /// The key of an entry: at most one order of it ever takes effect.
 pub(crate) type Key = (SignalId, DeploymentId, AccountId);
 
-/// The journal and the exchanges of a configuration, as their files tell.
+/// One trade, as a venue recorded it.
+#[derive(Debug, Clone)]
+pub(crate) struct Traded {
+    order: Option<ClientOrderId>,
+    symbol: VenueSymbol,
+    price: Price,
+    quantity: Quantity,
+    fee: Amount,
+}
+
+/// What a venue recorded of an account.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    /// Every order ever taken, in order.
+    orders: Vec<ClientOrderId>,
+    fills: Vec<Traded>,
+    /// What is held, and what it cost.
+    positions: BTreeMap<VenueSymbol, (SignedQuantity, Amount)>,
+    /// Settled, in the currency of everything here.
+    balance: Amount,
+}
+
+fn currency() -> Asset {
+    "USDC".parse().unwrap()
+}
+
+impl Seen {
+    fn on_paper(truth: &AccountTruth) -> Self {
+        let fill = |fill: &omnivenue::model::order::FillReport| Traded {
+            order: fill.client_order_id.clone(),
+            symbol: fill.symbol.clone(),
+            price: fill.price,
+            quantity: fill.quantity,
+            fee: fill.fee.amount,
+        };
+        Self {
+            orders: truth.orders.iter().map(|order| order.client_order_id().clone()).collect(),
+            fills: truth.fills.iter().map(fill).collect(),
+            positions: truth.positions.iter().map(|(symbol, held)| (symbol.clone(), (held.quantity, held.cost))).collect(),
+            balance: truth.balance(&currency()),
+        }
+    }
+
+    /// What the testnet's Hyperliquid says of an address; every order there has our name, or the test fails.
+    pub(crate) fn on_hyperliquid(truth: &Value, address: &str) -> Self {
+        let account = &truth["venues"]["hyperliquid"]["accounts"][address];
+        assert!(account.is_object(), "the testnet knows no {address}: {truth}");
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {value} in {account}")).to_owned();
+        let ours = |cloid: &Value| text(cloid).strip_prefix("0x").unwrap().parse::<ClientOrderId>().unwrap();
+        let rows = |key: &str| account[key].as_array().unwrap().clone();
+        let names: BTreeMap<u64, ClientOrderId> =
+            rows("orders").iter().map(|order| (order["oid"].as_u64().unwrap(), ours(&order["cloid"]))).collect();
+        let fill = |fill: &Value| Traded {
+            order: names.get(&fill["oid"].as_u64().unwrap()).cloned(),
+            symbol: text(&fill["coin"]).parse().unwrap(),
+            price: text(&fill["px"]).parse().unwrap(),
+            quantity: text(&fill["sz"]).parse().unwrap(),
+            fee: text(&fill["fee"]).parse().unwrap(),
+        };
+        let held = |(symbol, held): (&String, &Value)| {
+            (symbol.parse().unwrap(), (text(&held["quantity"]).parse().unwrap(), text(&held["cost"]).parse().unwrap()))
+        };
+        Self {
+            orders: rows("orders").iter().map(|order| ours(&order["cloid"])).collect(),
+            fills: rows("fills").iter().map(fill).collect(),
+            positions: account["positions"].as_object().unwrap().iter().map(held).collect(),
+            balance: text(&account["balances"]["perp"]["USDC"]).parse().unwrap(),
+        }
+    }
+
+    /// The equity at these prices.
+    fn equity(&self, marks: &BTreeMap<&VenueSymbol, Price>) -> Amount {
+        let open = self.positions.iter().filter(|(_, (quantity, _))| !quantity.is_zero());
+        let worth = open.map(|(symbol, (quantity, cost))| {
+            let value = quantity.decimal().checked_mul(marks[symbol].decimal()).unwrap();
+            Amount::new(value).unwrap().minus(*cost).unwrap()
+        });
+        self.balance.plus(sum(worth)).unwrap()
+    }
+}
+
+/// The journal of a configuration and what the venues recorded, as their files tell.
 pub(crate) struct Files {
     pub(crate) archive: SqliteArchive,
     pub(crate) books: Books,
-    pub(crate) truths: BTreeMap<VenueId, Truth>,
+    pub(crate) venues: BTreeMap<AccountId, Seen>,
     /// The orders that the exchanges took, by the key they are for; closes apart.
     pub(crate) entries: BTreeMap<Key, Vec<ClientOrderId>>,
     pub(crate) closes: usize,
@@ -81,24 +163,25 @@ impl Written {
 }
 
 impl Files {
-    /// Reads everything; checks the chain, and that the exchanges took no order that the journal did not know before.
-    pub(crate) fn read(config: &Config) -> Self {
+    /// Reads everything; `elsewhere` is what venues recorded that have no file here. Checks the chain, and that the venues took no order
+    /// that the journal did not know before.
+    pub(crate) fn read(config: &Config, elsewhere: BTreeMap<AccountId, Seen>) -> Self {
         let journal = config.journal_path();
         let verified = omnivenue::sqlite::verify(&journal, &ChainKey::default(), None).unwrap();
         let archive = SqliteArchive::read(&journal, ChainKey::default()).unwrap();
         let books = Books::read(&archive).unwrap();
         assert_eq!(books.seq(), verified.entries);
-        let venues: BTreeSet<VenueId> = config.accounts.iter().map(|account| account.venue.clone()).collect();
-        let read = |venue: VenueId| {
-            let truth = Truth::read(&config.exchange_path(&venue)).unwrap();
-            (venue, truth)
-        };
-        let truths: BTreeMap<VenueId, Truth> = venues.into_iter().map(read).collect();
+        let paper: BTreeSet<&VenueId> =
+            config.accounts.iter().filter(|account| account.paper.is_some()).map(|account| &account.venue).collect();
+        let mut venues = elsewhere;
+        for venue in paper {
+            let truth = Truth::read(&config.exchange_path(venue)).unwrap();
+            venues.extend(truth.accounts.iter().map(|(account, truth)| (account.clone(), Seen::on_paper(truth))));
+        }
         let written = Written::read(&archive);
         let (mut entries, mut closes) = (BTreeMap::<Key, Vec<ClientOrderId>>::new(), 0);
-        for (account, truth) in truths.values().flat_map(|truth| &truth.accounts) {
-            for order in &truth.orders {
-                let id = order.client_order_id();
+        for (account, seen) in &venues {
+            for id in &seen.orders {
                 let leg = written.orders.get(id).unwrap_or_else(|| panic!("the journal knows nothing of {id} on {account}"));
                 let (key, purpose) = &written.keys[leg];
                 assert_eq!(key.2, *account, "{id} is on an account it is not for");
@@ -108,7 +191,7 @@ impl Files {
                 }
             }
         }
-        Self { archive, books, truths, entries, closes, interrupted: written.interrupted }
+        Self { archive, books, venues, entries, closes, interrupted: written.interrupted }
     }
 
     /// What became of a signal.
@@ -132,8 +215,8 @@ impl Files {
             for leg in &execution.legs {
                 let key = (id.clone(), leg.deployment.clone(), leg.account.clone());
                 let orders = self.entries.get(&key).map_or(&[][..], Vec::as_slice);
-                let fills = self.truths[&leg.venue].accounts[&leg.account].fills.iter();
-                let ours = fills.filter(|fill| fill.client_order_id.as_ref().is_some_and(|id| orders.contains(id)));
+                let fills = self.venues[&leg.account].fills.iter();
+                let ours = fills.filter(|fill| fill.order.as_ref().is_some_and(|id| orders.contains(id)));
                 let filled = ours.fold(Quantity::ZERO, |sum, fill| sum.plus(fill.quantity).unwrap());
                 assert_eq!(leg.filled_quantity, filled, "{key:?}: the exchange says {filled} of {leg:?}");
                 traded += usize::from(!filled.is_zero());
@@ -148,42 +231,36 @@ impl Files {
         assert_eq!(self.books.health().unknown, [], "nothing is unknown any more");
         assert_eq!(book.unsettled().next(), None, "nothing is on its way any more");
         assert_eq!(book.planned().next(), None, "nothing waits any more");
-        let usdc: Asset = "USDC".parse().unwrap();
-        for (account, truth) in self.truths.values().flat_map(|truth| &truth.accounts) {
+        for (account, seen) in &self.venues {
             assert_eq!(book.halt(account), None, "no drift on {account}");
-            let symbols: BTreeSet<&VenueSymbol> = truth.positions.keys().chain(book.ledger().instruments_of(account)).collect();
+            let symbols: BTreeSet<&VenueSymbol> = seen.positions.keys().chain(book.ledger().instruments_of(account)).collect();
             for symbol in symbols {
-                let theirs = truth.positions.get(symbol).map_or(SignedQuantity::ZERO, |position| position.quantity);
+                let theirs = seen.positions.get(symbol).map_or(SignedQuantity::ZERO, |(quantity, _)| *quantity);
                 assert_eq!(book.ledger().venue_quantity(account, symbol).unwrap(), theirs, "{account} {symbol}");
             }
-            let key = CapitalKey { account: account.clone(), deployment: None, currency: usdc.clone() };
+            let key = CapitalKey { account: account.clone(), deployment: None, currency: currency() };
             let capital = book.ledger().capital(&key);
-            assert_eq!(capital.fees, sum(truth.fills.iter().map(|fill| fill.fee.amount)), "fees of {account}");
+            assert_eq!(capital.fees, sum(seen.fills.iter().map(|fill| fill.fee)), "fees of {account}");
             assert!(capital.reserved.is_zero(), "{account} still holds back {}", capital.reserved);
 
             // Equity at the latest trades: any common price will do, since both sides are valued at it.
-            let marks: BTreeMap<&VenueSymbol, Price> = truth.fills.iter().map(|fill| (&fill.symbol, fill.price)).collect();
-            let theirs = truth.positions.iter().filter(|(_, position)| !position.quantity.is_zero());
-            let theirs = sum(theirs.map(|(symbol, position)| position.unrealized(marks[symbol]).unwrap()));
-            let theirs = truth.balance(&usdc).plus(theirs).unwrap();
+            let marks: BTreeMap<&VenueSymbol, Price> = seen.fills.iter().map(|fill| (&fill.symbol, fill.price)).collect();
             let held = book.ledger().positions().filter(|(key, _)| key.account == *account);
             let unrealized = sum(held.map(|(key, position)| position.unrealized(marks[&key.symbol]).unwrap()));
-            let funded = book.ledger().funded(account, &usdc).unwrap();
+            let funded = book.ledger().funded(account, &currency()).unwrap();
             let ours = funded.plus(capital.realized).unwrap().plus(unrealized).unwrap().minus(capital.fees).unwrap();
-            assert_eq!(ours, theirs, "equity of {account}");
+            assert_eq!(ours, seen.equity(&marks), "equity of {account}");
         }
     }
 
-    /// How many orders each exchange took, for a person.
+    /// How many orders the venue took on each account, for a person.
     pub(crate) fn orders(&self) -> String {
-        let count = |truth: &Truth| truth.accounts.values().map(|account| account.orders.len()).sum::<usize>();
-        self.truths.iter().map(|(venue, truth)| format!("{venue} {}", count(truth))).collect::<Vec<_>>().join(", ")
+        self.venues.iter().map(|(account, seen)| format!("{account} {}", seen.orders.len())).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether no position is left anywhere.
     pub(crate) fn is_flat(&self) -> bool {
-        let at_venues = self.truths.values().flat_map(|truth| truth.accounts.values());
-        at_venues.flat_map(|account| account.positions.values()).all(|position| position.quantity.is_zero())
+        self.venues.values().flat_map(|seen| seen.positions.values()).all(|(quantity, _)| quantity.is_zero())
             && self.books.positions().is_empty()
     }
 }
@@ -192,7 +269,7 @@ impl Files {
 pub(crate) fn files(folder: &Path) -> Files {
     let path = folder.join("omnivenue.toml");
     let config = if path.exists() { Config::load(&path).unwrap() } else { Config::built_in(folder) };
-    Files::read(&config)
+    Files::read(&config, BTreeMap::new())
 }
 
 #[test]

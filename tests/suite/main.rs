@@ -8,9 +8,12 @@
 mod bench;
 mod books;
 mod candles;
+mod reaper;
 mod support;
 
 mod bad_input;
+mod campaign;
+mod clients;
 mod command;
 mod handover;
 mod isolation;
