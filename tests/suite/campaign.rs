@@ -80,7 +80,9 @@ impl Campaign {
         let signal = |(index, id): (usize, SignalId)| {
             let body = json!({
                 "id": id, "agent": format!("agent-{index}"), "asset": ASSETS[index % 3], "direction": "long", "leverage": "5",
-                "sizing": { "notional": (15 + random.below(60)).to_string() }, "slippage": "0.1", "valid_for": "6h",
+                "sizing": { "notional": (15 + random.below(60)).to_string() }, "slippage": "0.1",
+                // What is valid for long is sent again after a lost answer; what is not can only be found or burned.
+                "valid_for": if random.chance(30) { "3s" } else { "6h" },
             });
             format!("{body}\n")
         };
@@ -143,7 +145,9 @@ impl Campaign {
         }
         let last = home.run(&arguments);
         assert!(matches!(last.code(), 0 | 1), "{last:?}");
-        last.stdout.lines().for_each(|line| drop(reaper.read(line)));
+        for line in last.stdout.lines() {
+            reaper.read(line);
+        }
         let elapsed = Duration::from_micros(micros() - began);
         assert_eq!(reaper.unanswered.len(), 0, "every signal was answered: {:?}", reaper.unanswered);
 
@@ -167,7 +171,9 @@ impl Campaign {
         );
         let venue = &truth["venues"]["hyperliquid"];
         println!("    injected: {}\n    requests: {}\n    refused by the venue: {}", venue["faults"], venue["requests"], reasons(venue));
-        assert_eq!(traded, 3 * self.signals, "each signal is a position on each account: {:?}", reaper.refusals);
+        let excused = ["recovering", "expired", "absent"];
+        assert!(reaper.refusals.keys().all(|code| excused.contains(&code.as_str())), "{:?}", reaper.refusals);
+        assert!(10 * traded >= 8 * 3 * self.signals, "{traded} of {} legs traded: {:?}", 3 * self.signals, reaper.refusals);
         assert!(4 * reaper.late <= self.kills, "{} of {} kills came after the run had ended", reaper.late, self.kills);
         assert!(told.interrupted > 0, "no kill met an order on its way");
 

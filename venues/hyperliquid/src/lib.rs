@@ -28,3 +28,4 @@ pub use self::beyond::BATCH_MAX;
 pub use self::config::{Config, ConfigError, Environment, Login};
 pub use self::probe::MARGIN;
 pub use self::venue::{CONNECTIONS_MAX, Hyperliquid, USERS_MAX, WATCHED_MAX};
+pub use omnivenue_kit::sign::Address;
