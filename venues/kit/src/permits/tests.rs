@@ -87,7 +87,8 @@ async fn a_waiting_exit_goes_before_entries_that_came_earlier() {
     permits.take(100, Use::Entry).await.unwrap();
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let mut all = JoinSet::new();
-    for (name, weight, usage) in [("entry", 60, Use::Entry), ("read", 5, Use::Read), ("exit", 90, Use::Exit), ("second exit", 5, Use::Exit)] {
+    for (name, weight, usage) in [("entry", 60, Use::Entry), ("read", 5, Use::Read), ("exit", 90, Use::Exit), ("second exit", 5, Use::Exit)]
+    {
         let (permits, order) = (Arc::clone(&permits), Arc::clone(&order));
         all.spawn(async move {
             permits.take(weight, usage).await.unwrap();

@@ -52,7 +52,8 @@ fn every_signature_is_that_of_the_venues_own_clients() {
         let (name, inputs, expected) = (text(case, "/name"), &case["inputs"], &case["expected"]);
         let nobody = Address::new([0; 20]);
         let (domain, hash) = if text(case, "/kind") == "l1" {
-            let fields = [Field::String(text(expected, "/phantom_agent_source")), Field::Bytes32(word(expected, "/action_hash_connection_id"))];
+            let fields =
+                [Field::String(text(expected, "/phantom_agent_source")), Field::Bytes32(word(expected, "/action_hash_connection_id"))];
             let domain = Domain::new().name("Exchange").version("1").chain_id(1337).verifying_contract(nobody);
             (domain, eip712::hash_struct("Agent(string source,bytes32 connectionId)", &fields))
         } else {

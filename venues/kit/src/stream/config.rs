@@ -94,7 +94,9 @@ impl Subscription {
 
 impl fmt::Debug for SessionConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default();
+        // Something without a scheme may be anything, put in the wrong place.
+        let url = self.url.parse::<http::Uri>().ok().filter(|url| url.scheme().is_some());
+        let host = url.as_ref().and_then(http::Uri::host).unwrap_or_default();
         f.debug_struct("SessionConfig")
             .field("host", &host)
             .field("proxied", &self.proxy.is_some())
