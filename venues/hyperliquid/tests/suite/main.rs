@@ -1,0 +1,9 @@
+//! The adapter against a server that speaks the venue's protocol on loopback, with its faults. Nothing here reaches the venue itself.
+
+mod bench;
+
+mod account;
+mod doubt;
+mod engine;
+mod streams;
+mod trading;
