@@ -69,8 +69,9 @@ pub struct Sample {
 /// The venue's clock, as far as its answers tell.
 ///
 /// The venue read its clock between `sent` and `received`; the middle is the estimate and half the round trip how far
-/// off it may be. Of the recent samples the one with the shortest round trip counts. Before the first one the venue's
-/// time is taken to be ours, with an uncertainty of `None`.
+/// off it may be. Of the recent samples the one with the shortest round trip counts. A sample that contradicts earlier
+/// ones (one of the two clocks has stepped) replaces them. Before the first one the venue's time is taken to be ours,
+/// with an uncertainty of `None`.
 #[derive(Debug, Default)]
 pub struct VenueClock {
     recent: Mutex<VecDeque<Sample>>,
@@ -79,8 +80,13 @@ pub struct VenueClock {
 /// How many samples are remembered.
 const SAMPLES: usize = 16;
 
-/// How long a sample counts, by our clock: clocks drift apart by up to some ten microseconds a second.
+/// How long a sample counts, by our clock.
 const SAMPLE_AGE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// How far clocks drift apart at most, as a divisor of the time between: 100 parts in a million. What venues write in
+/// milliseconds adds one more.
+const DRIFT_DIVISOR: u32 = 10_000;
+const ROUNDING: Duration = Duration::from_millis(1);
 
 impl Sample {
     fn round_trip(&self) -> Duration {
@@ -92,6 +98,13 @@ impl Sample {
         let ours = i128::from(self.sent.as_micros()) + i128::from(self.received.as_micros());
         let offset = i128::from(self.venue.as_micros()) - ours.div_euclid(2);
         i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// Whether both can be true of clocks that do not step.
+    fn agrees_with(&self, earlier: &Self) -> bool {
+        let apart = Duration::from_micros(self.offset().abs_diff(earlier.offset()));
+        let age = self.received.since(earlier.received);
+        apart <= half(self.round_trip()) + half(earlier.round_trip()) + age / DRIFT_DIVISOR + ROUNDING
     }
 }
 
@@ -110,7 +123,8 @@ impl VenueClock {
             recent.clear();
             return;
         }
-        recent.retain(|old| old.received <= sample.received && sample.received.since(old.received) <= SAMPLE_AGE_MAX);
+        let young = |old: &Sample| old.received <= sample.received && sample.received.since(old.received) <= SAMPLE_AGE_MAX;
+        recent.retain(|old| young(old) && sample.agrees_with(old));
         if recent.len() >= SAMPLES {
             recent.pop_front();
         }
@@ -182,31 +196,43 @@ mod tests {
         assert_eq!(clock.offset(), 5_000_000, "a slower answer teaches nothing");
         clock.learn(sample(3_000, 8_015, 3_020));
         assert_eq!((clock.offset(), clock.uncertainty()), (5_005_000, Some(Duration::from_millis(10))));
-        assert_eq!(clock.now(Timestamp::from_millis(10_000)), Timestamp::from_millis(15_005));
+        clock.learn(sample(4_000, 9_012, 4_020));
+        assert_eq!(clock.offset(), 5_002_000, "of equally good ones the latest");
+        assert_eq!(clock.now(Timestamp::from_millis(10_000)), Timestamp::from_millis(15_002));
     }
 
     #[test]
     fn the_past_is_forgotten() {
         let clock = VenueClock::new();
-        clock.learn(sample(0, 1_000, 0));
-        for i in 1..=16 {
+        clock.learn(sample(0, 20, 0));
+        for i in 1..=15 {
             clock.learn(sample(i * 1_000, i * 1_000 + 50, i * 1_000 + 100));
         }
-        assert_eq!(clock.offset(), 0, "sixteen samples are remembered");
-        clock.learn(sample(17_000, 27_000, 17_000));
-        clock.learn(sample(2_000_000, 2_000_300, 2_000_200));
-        assert_eq!(clock.offset(), 200_000, "older than a quarter of an hour");
+        assert_eq!(clock.offset(), 20_000, "sixteen samples are remembered");
+        clock.learn(sample(16_000, 16_050, 16_100));
+        assert_eq!(clock.offset(), 0, "and no more");
+
+        let clock = VenueClock::new();
+        clock.learn(sample(0, 20, 0));
+        clock.learn(sample(899_900, 899_950, 900_000));
+        assert_eq!(clock.offset(), 20_000, "a quarter of an hour");
+        clock.learn(sample(899_901, 899_951, 900_001));
+        assert_eq!(clock.offset(), 0, "and no longer");
     }
 
     #[test]
-    fn a_step_of_our_clock_starts_anew() {
+    fn a_step_of_either_clock_starts_anew() {
         let clock = VenueClock::new();
         clock.learn(sample(100_000, 100_000, 100_000));
         clock.learn(sample(100_500, 90_000, 90_100));
-        assert_eq!(clock.uncertainty(), None);
+        assert_eq!(clock.uncertainty(), None, "ours stepped back while we waited");
         clock.learn(sample(100_600, 100_700, 100_800));
         clock.learn(sample(50_000, 100_900, 50_400));
-        assert_eq!(clock.offset(), 50_700_000, "samples from after the present are of another clock");
+        assert_eq!(clock.offset(), 50_700_000, "ours stepped back in between");
+        clock.learn(sample(90_000, 101_300, 90_800));
+        assert_eq!(clock.offset(), 10_900_000, "ours stepped forward, and the answer was slow");
+        clock.learn(sample(91_000, 112_300, 91_800));
+        assert_eq!(clock.offset(), 20_900_000, "the venue's stepped");
     }
 
     proptest! {

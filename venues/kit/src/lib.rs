@@ -1,14 +1,16 @@
 #![doc = include_str!("../README.md")]
 
-mod connect;
 pub mod http;
+pub mod stream;
+
+mod connect;
 mod tls;
+
+pub mod permits;
 
 pub mod clock;
 pub mod nonce;
 pub mod number;
-pub mod permits;
 pub mod sign;
-pub mod stream;
 
 pub use self::connect::ConnectError;

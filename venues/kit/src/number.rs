@@ -16,9 +16,9 @@ const DIGITS_MAX: usize = 28;
 
 /// A decimal number exactly as the venue wrote it, from a JSON number or a JSON string.
 ///
-/// Read it with `serde_json` from text or bytes, in structs, maps, `Option` and `Vec`. Not through
-/// `serde_json::Value`, `#[serde(flatten)]` or untagged enums: those make a float of the number before anyone sees
-/// its text, and reading it there is an error.
+/// Read it with `serde_json` from text or bytes, in structs, maps, `Option` and `Vec`. `#[serde(flatten)]` and untagged
+/// enums make a float of the number before anyone sees its text: reading it there is an error. `serde_json::Value` does
+/// so too, and gives what the float has left without a word: never read numbers through it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Exact(Decimal);
 
