@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use omnivenue_core::model::instrument::Market;
 use omnivenue_core::venue::{Absence, Capabilities, NonceRule, PositionModel, Resend, VenueError};
 
 use crate::stage::Stage;
@@ -69,17 +70,19 @@ pub enum Need {
     ReduceOnly,
     /// Orders carry nonces.
     Nonces,
-    /// Positions are net.
+    /// The instrument is held as a position, long or short.
     Net,
-    /// Positions are holdings.
+    /// The instrument is held as a balance (spot).
     Holdings,
 }
 
 impl Need {
-    /// Why a venue of these capabilities does not meet it.
+    /// Why a venue of these capabilities does not meet it, where an instrument of this market is traded.
     #[must_use]
-    pub const fn missing(self, capabilities: &Capabilities) -> Option<&'static str> {
+    pub const fn missing(self, capabilities: &Capabilities, market: Market) -> Option<&'static str> {
         let orders = &capabilities.orders;
+        // A venue with both markets has one position model; the instrument says which of the two is traded.
+        let spot = matches!(market, Market::Spot) || matches!(capabilities.positions, PositionModel::Holdings);
         let (met, why) = match self {
             Self::Idempotent => (matches!(orders.resend, Resend::Idempotent), "it may take the same bytes twice"),
             Self::AfterProof => (matches!(orders.resend, Resend::AfterProof), "it takes the same bytes once"),
@@ -87,10 +90,10 @@ impl Need {
             Self::Window => (matches!(orders.absence, Absence::Window { .. }), "its absence is not proved by a window"),
             Self::Proof => (!matches!(orders.absence, Absence::Never), "nothing proves absence there"),
             Self::NoProof => (matches!(orders.absence, Absence::Never), "absence can be proved there"),
-            Self::ReduceOnly => (orders.reduce_only, "it has no reduce-only orders"),
+            Self::ReduceOnly => (orders.reduce_only && !spot, "it has no reduce-only orders"),
             Self::Nonces => (!matches!(orders.nonce, NonceRule::None), "its orders carry no nonce"),
-            Self::Net => (matches!(capabilities.positions, PositionModel::Net), "it holds balances, not positions"),
-            Self::Holdings => (matches!(capabilities.positions, PositionModel::Holdings), "it holds positions, not balances"),
+            Self::Net => (!spot, "it holds balances, not positions"),
+            Self::Holdings => (spot, "it holds positions, not balances"),
         };
         if met { None } else { Some(why) }
     }
@@ -116,10 +119,10 @@ impl Case {
         Self { name, needs, run: Box::new(move |stage| Box::pin(run(stage))) }
     }
 
-    /// Why it does not apply to a venue, if it does not.
+    /// Why it does not apply to a venue where an instrument of this market is traded, if it does not.
     #[must_use]
-    pub fn missing(&self, capabilities: &Capabilities) -> Option<&'static str> {
-        self.needs.iter().find_map(|need| need.missing(capabilities))
+    pub fn missing(&self, capabilities: &Capabilities, market: Market) -> Option<&'static str> {
+        self.needs.iter().find_map(|need| need.missing(capabilities, market))
     }
 
     /// Runs it.

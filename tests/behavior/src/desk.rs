@@ -257,7 +257,7 @@ pub fn careless(instrument: &Instrument) -> Result<Instrument, String> {
         min_quantity: lot,
         max_quantity: instrument.max_quantity.min(constant("1000000")),
         min_notional: constant("0"),
-        max_price: instrument.max_price.min(constant("1000000")),
+        max_price: instrument.max_price.min(constant("100000")),
         ..(**instrument).clone()
     };
     Instrument::new(spec).map_err(|error| error.to_string())

@@ -97,9 +97,9 @@ pub async fn run(subject: &Arc<dyn Subject>, filter: &str) -> Report {
 
 /// One case in a fresh world.
 async fn play(subject: &dyn Subject, case: &Case) -> Verdict {
-    let world = subject.open().await?;
-    if let Some(why) = case.missing(world.venue().capabilities()) {
-        return Err(Failed::DoesNotApply(why.into()));
+    let stage = Stage::set_up(subject.open().await?).await?;
+    match case.missing(&stage.capabilities, stage.instrument.market) {
+        Some(why) => Err(Failed::DoesNotApply(why.into())),
+        None => case.run(Arc::new(stage)).await,
     }
-    case.run(Arc::new(Stage::set_up(world).await?)).await
 }

@@ -108,17 +108,16 @@ impl Stage {
             .expect("prices of the suite are neither tiny nor huge")
     }
 
-    /// Moves the price of the instrument to this percentage of what it is, bid and ask alike.
+    /// Moves the price of the instrument to this percentage of what it is, and waits until the venue quotes it.
     ///
     /// # Errors
-    /// When the world cannot.
-    pub async fn move_price(&self, percent: u32) -> Verdict<Quote> {
-        let quote = self.quote().await?;
-        let (bid, ask) = (self.percent(quote.bid, percent), self.percent(quote.ask, percent));
-        self.world.set_quote(bid, ask).await?;
-        let stands = async || self.quote().await.is_ok_and(|quote| (quote.bid, quote.ask) == (bid, ask));
+    /// When the world cannot, or the venue does not.
+    pub async fn move_price(&self, percent: u32) -> Verdict<Price> {
+        let price = self.percent(self.quote().await?.bid, percent);
+        self.world.set_price(price).await?;
+        let stands = async || self.quote().await.is_ok_and(|quote| is_near(&quote, price));
         self.until("the venue quotes the new price", stands).await?;
-        self.quote().await
+        Ok(price)
     }
 
     /// A quantity worth about this much.
@@ -296,6 +295,14 @@ impl Stage {
     pub async fn listen(&self) -> Verdict<Ear> {
         Ear::open(Arc::clone(self.account()), self).await
     }
+}
+
+/// Whether bid and ask stand at a price, give or take a quarter of a percent.
+#[must_use]
+pub fn is_near(quote: &Quote, price: Price) -> bool {
+    let most = price.decimal().checked_mul(Decimal::new(25, 4)).unwrap_or_default();
+    let off = |side: Price| side.decimal().checked_sub(price.decimal()).is_some_and(|off| off.abs() <= most);
+    off(quote.bid) && off(quote.ask)
 }
 
 /// Someone who listens to an account's stream. Dropping it closes the connection.

@@ -52,22 +52,23 @@ pub trait World: Send + Sync {
     /// The venue as the engine sees it.
     fn venue(&self) -> &Arc<dyn Venue>;
 
-    /// At least two accounts, each with room for orders worth 2,000 of the quote currency. Where the venue has signers, one signs for all.
+    /// At least two accounts: the first with 10,000 of the quote currency, the others with 500 or more. Where the venue has signers, one
+    /// signs for all.
     fn accounts(&self) -> &[Arc<dyn Account>];
 
     /// An account whose credentials the venue does not accept.
     fn stranger(&self) -> &Arc<dyn Account>;
 
-    /// The instrument that is traded. Its price stands still until [`World::set_quote`]; bid and ask are not equal.
+    /// The instrument that is traded. Its price stands still until [`World::set_price`].
     fn symbol(&self) -> &VenueSymbol;
 
-    /// Moves the price of the instrument: both prices are on its price rule. What rests and is reached trades at once.
-    async fn set_quote(&self, bid: Price, ask: Price) -> Result<(), String>;
+    /// Moves bid and ask of the instrument to this price, give or take a quarter of a percent. What rests and is reached trades at once.
+    async fn set_price(&self, price: Price) -> Result<(), String>;
 
     /// Makes a fault happen.
     async fn strike(&self, fault: Fault) -> Result<(), String>;
 
-    /// Breaks every stream that is open.
+    /// Breaks every account's stream that is open: at once, or at the latest when it has something to tell, which is lost then.
     async fn cut_streams(&self) -> Result<(), String>;
 
     /// Takes the venue off the network: from now on nothing reaches it.
@@ -78,6 +79,9 @@ pub trait World: Send + Sync {
 
     /// The longest that anything takes which a fault has made late.
     fn lateness(&self) -> Duration;
+
+    /// The decimals to which the venue tells balances; all of them when absent.
+    fn money_decimals(&self) -> Option<u32>;
 
     /// Texts that must not appear in what is written down: keys, passwords, tokens.
     fn secrets(&self) -> Vec<String>;
@@ -105,6 +109,8 @@ pub struct TrueOrder {
     pub client_order_id: ClientOrderId,
     /// The venue's name of it.
     pub venue_order_id: VenueOrderId,
+    /// The worst price that it may trade at.
+    pub price: Price,
     /// How it stands.
     pub status: OrderStatus,
     /// How much of it traded.

@@ -125,8 +125,8 @@ impl World for BrokenWorld {
         self.world.symbol()
     }
 
-    async fn set_quote(&self, bid: Price, ask: Price) -> Result<(), String> {
-        self.world.set_quote(bid, ask).await
+    async fn set_price(&self, price: Price) -> Result<(), String> {
+        self.world.set_price(price).await
     }
 
     async fn strike(&self, fault: Fault) -> Result<(), String> {
@@ -147,6 +147,10 @@ impl World for BrokenWorld {
 
     fn lateness(&self) -> Duration {
         self.world.lateness()
+    }
+
+    fn money_decimals(&self) -> Option<u32> {
+        self.world.money_decimals()
     }
 
     fn secrets(&self) -> Vec<String> {

@@ -127,10 +127,10 @@ async fn a_stream_that_breaks_says_so_and_nothing_is_missed(stage: Arc<Stage>) -
     stage.placed(stage.market(Buy).await?).await?;
     ear.hear_until("the first trade", 2 * PATIENCE, |heard| filled(heard, 1)).await?;
     stage.world.cut_streams().await?;
+    // While it breaks, or nobody listens any more, one order fills and another begins to rest.
+    stage.placed(stage.market(Buy).await?).await?;
     let ended = ear.ended().await?;
     expect(ended.is_err(), || "that a stream which breaks ends with an error: its caller must take a snapshot".into())?;
-    // While nobody listens, one order fills and another begins to rest.
-    stage.placed(stage.market(Buy).await?).await?;
     let (resting, _) = stage.placed(stage.resting().await?).await?;
     let mut again = stage.listen().await?;
     stage.placed(stage.market(Buy).await?).await?;

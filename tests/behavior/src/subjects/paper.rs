@@ -10,6 +10,7 @@ use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market, Roun
 use omnivenue_core::model::number::{Price, SignedQuantity};
 use omnivenue_core::venue::{Absence, Account, OrderCapabilities, Quote, Resend, Venue};
 use omnivenue_paper::{AccountTruth, Config, FaultConfig, FaultKind, Latency, PaperExchange, PriceSource, RequestKind};
+use rust_decimal::Decimal;
 
 use crate::clock;
 use crate::subject::{Fault, Subject, TrueOrder, Truth, World};
@@ -107,12 +108,10 @@ impl Subject for Paper {
             accounts: self.config.accounts.keys().map(|id| exchange.account(id)).collect(),
             stranger: exchange.account(&constant("stranger")),
             symbol: spec.symbol.clone(),
-            spec: spec.clone(),
+            instrument: Instrument::new(spec.clone()).map_err(|error| error.to_string())?,
             exchange,
         };
-        let instrument = Instrument::new(spec.clone()).map_err(|error| error.to_string())?;
-        let ask = instrument.price_rule.round(constant("38.05"), Rounding::Up).ok_or("a price")?;
-        world.set_quote(constant("38"), ask).await?;
+        world.set_price(constant("38")).await?;
         Ok(Box::new(world))
     }
 }
@@ -123,7 +122,7 @@ struct PaperWorld {
     accounts: Vec<Arc<dyn Account>>,
     stranger: Arc<dyn Account>,
     symbol: VenueSymbol,
-    spec: InstrumentSpec,
+    instrument: Instrument,
 }
 
 const STOPPED: &str = "the exchange still runs";
@@ -146,8 +145,10 @@ impl World for PaperWorld {
         &self.symbol
     }
 
-    async fn set_quote(&self, bid: Price, ask: Price) -> Result<(), String> {
-        let quote = Quote { symbol: self.symbol.clone(), bid, ask, at: clock::now() };
+    async fn set_price(&self, price: Price) -> Result<(), String> {
+        let higher = price.decimal().checked_mul(Decimal::new(1001, 3)).and_then(|higher| Price::new(higher).ok());
+        let ask = higher.and_then(|higher| self.instrument.price_rule.round(higher, Rounding::Up)).ok_or("a price above it")?;
+        let quote = Quote { symbol: self.symbol.clone(), bid: price, ask, at: clock::now() };
         self.exchange.with(move |server| server.give_quotes(quote.at, [quote])).ok_or_else(|| STOPPED.into())
     }
 
@@ -177,11 +178,15 @@ impl World for PaperWorld {
     async fn truth(&self, account: &AccountId) -> Result<Truth, String> {
         let mut truth = self.exchange.with(|server| server.truth()).ok_or(STOPPED)?;
         let held = truth.accounts.remove(account).ok_or_else(|| format!("an account {account}"))?;
-        Ok(told(held, &self.spec))
+        Ok(told(held, &self.instrument))
     }
 
     fn lateness(&self) -> Duration {
         LATE_MAX
+    }
+
+    fn money_decimals(&self) -> Option<u32> {
+        None
     }
 
     fn secrets(&self) -> Vec<String> {
@@ -202,6 +207,7 @@ fn told(held: AccountTruth, spec: &InstrumentSpec) -> Truth {
     let order = |order: &omnivenue_paper::Order| TrueOrder {
         client_order_id: order.client_order_id().clone(),
         venue_order_id: order.venue_order_id(),
+        price: order.bound(),
         status: order.status,
         filled: order.filled,
     };
