@@ -257,6 +257,14 @@ impl HyperliquidAccount {
     }
 }
 
+/// Too many requests now are no reason to give the order up: it is not sent yet, and can wait.
+fn passing(mut error: VenueError) -> VenueError {
+    if error.kind == ErrorKind::RateLimited {
+        error.effect = Effect::NotSent;
+    }
+    error
+}
+
 /// An order that is about to expire is not sent: it would be refused, and costs five requests of the budget. Source: "Rate limits".
 const TRAVEL: Duration = Duration::from_millis(500);
 
@@ -273,7 +281,7 @@ impl Account for HyperliquidAccount {
     async fn ready(&self, request: &OrderRequest) -> Result<(), VenueError> {
         let entry = request.purpose == OrderPurpose::Entry;
         if entry && self.market == Market::Perp {
-            leverage::ensure(self, request).await?;
+            leverage::ensure(self, request).await.map_err(passing)?;
         }
         self.hyperliquid.watch(&request.symbol);
         let usage = if entry { Use::Entry } else { Use::Exit };

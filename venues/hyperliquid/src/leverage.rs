@@ -19,10 +19,10 @@ const SEEN_FOR: Duration = Duration::from_secs(600);
 /// Makes sure that the account has the request's leverage for its coin: at once where that is known, else by asking, else by setting it.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidRequest`], not sent, where the leverage is not whole, or another one holds a position; those of the questions and of
-/// `updateLeverage`.
+/// [`ErrorKind::InvalidRequest`], refused for good, where the leverage is not whole, or another one holds a position; those of the questions and
+/// of `updateLeverage`.
 pub(crate) async fn ensure(account: &HyperliquidAccount, request: &OrderRequest) -> Result<(), VenueError> {
-    let wrong = |words: String| account.error(Operation::Ready, ErrorKind::InvalidRequest, Effect::NotSent, words);
+    let wrong = |words: String| account.error(Operation::Ready, ErrorKind::InvalidRequest, Effect::Refused, words);
     let wanted = convert::whole_leverage(request.leverage).map_err(|error| wrong(error.to_string()))?;
     let remembered = account.memory().leverage(&request.symbol).filter(|seen| Monotonic::now().since(seen.at) < SEEN_FOR);
     if remembered.is_some_and(|seen| seen.value == wanted) {

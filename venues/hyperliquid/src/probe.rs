@@ -124,9 +124,23 @@ struct Question<'a> {
     made_after: Timestamp,
 }
 
+/// An order that the venue knows.
+struct Found {
+    report: OrderReport,
+    /// It is over, and how much of it filled is not listed yet.
+    undecided: bool,
+}
+
+impl Found {
+    fn new(state: &wire::OrderState, report: OrderReport) -> Self {
+        let undecided = report.status == OrderStatus::Open && convert::order_status(&state.status).is_final();
+        Self { report, undecided }
+    }
+}
+
 /// What a look in all four places found.
 enum Look {
-    Found(wire::OrderState, OrderReport),
+    Found(Found),
     /// Nothing; `gaps` are reasons for which it may be there nevertheless.
     Nothing {
         gaps: Vec<String>,
@@ -137,7 +151,7 @@ impl Desk<'_> {
     async fn look(&self, question: &Question<'_>) -> Result<Look, VenueError> {
         if let Some(state) = self.order(&OrderRef::Cloid(question.cloid.clone())).await? {
             let report = self.completed(&state).await?;
-            return Ok(Look::Found(state, report));
+            return Ok(Look::Found(Found::new(&state, report)));
         }
         let (client, user) = (self.account.client(), self.account.user());
         // An order can move from the open ones to the past ones while we ask, not back; its trades come with it.
@@ -153,13 +167,13 @@ impl Desk<'_> {
         if let Some(mut state) = listed {
             self.account.complete_order(&mut state.order);
             let report = self.report(&state, &trades.fills)?;
-            return Ok(Look::Found(state, report));
+            return Ok(Look::Found(Found::new(&state, report)));
         }
         let known: BTreeSet<u64> = open.iter().map(|order| order.oid).chain(past.iter().map(|state| state.order.oid)).collect();
         let mut gaps = Vec::new();
         if let Some(state) = self.strangers(question, &trades, &known, &mut gaps).await? {
             let report = self.report(&state, &trades.fills)?;
-            return Ok(Look::Found(state, report));
+            return Ok(Look::Found(Found::new(&state, report)));
         }
         if past.len() >= LIST_MAX && past.iter().all(|state| Timestamp::from_millis(state.status_timestamp) >= question.made_after) {
             gaps.push("the list of past orders does not reach back to when it was made".into());
@@ -245,12 +259,21 @@ enum Burn {
     Failed(String),
 }
 
+/// What was found. How much of an order that cannot rest has filled is known only once its trades have had the time to appear.
+fn told(Found { report, undecided }: Found) -> Evidence {
+    if undecided {
+        let why = format!("order {} is done, its trades are not listed yet", report.venue_order_id);
+        return Evidence::NotYet { ask_at: wall().after(SOON), why };
+    }
+    Evidence::Present(report)
+}
+
 const NOWHERE: &str = "asked for the order by name, the open orders, the past orders and the trades: nowhere";
 
 impl Case<'_> {
     async fn decide(&self, permission: ProbePermission) -> Result<Evidence, VenueError> {
-        if let Look::Found(state, report) = self.desk.look(&self.question).await? {
-            return Ok(self.found(&state, report));
+        if let Look::Found(found) = self.desk.look(&self.question).await? {
+            return Ok(told(found));
         }
         let own_key = self.intent.signer == self.account.signer();
         let spent = self.account.memory().is_spent(self.intent.nonce);
@@ -274,17 +297,6 @@ impl Case<'_> {
             tried = format!("{tried}; it was made for the key of {}, whose nonces are not ours to burn", self.intent.signer);
         }
         self.by_time(tried).await
-    }
-
-    /// What was found. How much of an order that cannot rest has filled is known only once its trades have had the time to appear.
-    fn found(&self, state: &wire::OrderState, report: OrderReport) -> Evidence {
-        if report.status == OrderStatus::Open && convert::order_status(&state.status).is_final() {
-            return Evidence::NotYet {
-                ask_at: wall().after(SOON),
-                why: format!("order {} is done, its trades are not listed yet", state.order.oid),
-            };
-        }
-        Evidence::Present(report)
     }
 
     /// Whether the venue would still take the order.
@@ -317,7 +329,7 @@ impl Case<'_> {
         let venue_time = self.account.client().time(purpose).await?;
         // Whatever used the nonce may have appeared since the first look.
         let gaps = match self.desk.look(&self.question).await? {
-            Look::Found(state, report) => return Ok(self.found(&state, report)),
+            Look::Found(found) => return Ok(told(found)),
             Look::Nothing { gaps } => gaps,
         };
         if venue_time <= proof_from {

@@ -129,13 +129,13 @@ async fn what_is_too_late_is_not_sent_and_what_arrives_too_late_is_absent() {
     let world = World::start();
     let mut bench = Bench::open(&world).await;
     let order = bench.order(json!({})).await;
+    let stale = bench.order(json!({"asset": "BTC", "sizing": {"quantity": "0.001"}})).await;
     // The venue's clock jumps past the deadline; we have not noticed.
     world.control("/clock", &json!({"skew_ms": 60_000}));
     let error = bench.place(&order).await.unwrap_err();
     assert_ne!(error.effect, Effect::NotSent);
     assert!(matches!(bench.probe(&order, false).await, Evidence::AbsentForever { .. }));
     let purpose = omnivenue_hyperliquid::rest::Purpose::read(omnivenue_core::venue::Operation::Examine);
-    let stale = bench.order(json!({})).await;
     for _ in 0..16 {
         bench.hyperliquid.client().time(purpose).await.unwrap();
     }
