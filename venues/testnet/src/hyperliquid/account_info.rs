@@ -67,7 +67,7 @@ fn opened(order: &Order) -> &'static str {
 pub(crate) fn fill(fill: &Fill) -> Value {
     let mut value = json!({
         "coin": fill.coin, "px": text(fill.price), "sz": text(fill.size), "side": side(fill.buy), "time": fill.time,
-        "startPosition": text(fill.start), "dir": fill.direction, "closedPnl": usd(fill.closed_pnl), "hash": fill.hash,
+        "startPosition": text(fill.start), "dir": fill.direction, "closedPnl": text(fill.closed_pnl), "hash": fill.hash,
         "oid": fill.oid, "crossed": fill.crossed, "fee": text(fill.fee), "tid": fill.tid, "feeToken": fill.fee_token, "twapId": null,
     });
     if let Some(cloid) = &fill.cloid {

@@ -40,6 +40,9 @@ pub(crate) struct Market {
     histories: BTreeMap<VenueSymbol, History>,
     /// What each coin follows when it is not held anywhere.
     sources: BTreeMap<VenueSymbol, PriceSource>,
+    /// When what rests was last matched, and whether a price was moved by hand since.
+    matched: Timestamp,
+    moved: bool,
 }
 
 fn open(config: Config, epoch: Timestamp) -> Result<Exchange, PaperError> {
@@ -71,7 +74,7 @@ impl Market {
         let sources: BTreeMap<_, _> =
             perps.config().prices.iter().chain(&spot.config().prices).map(|(s, p)| (s.clone(), p.clone())).collect();
         let histories = sources.iter().map(|(symbol, source)| (symbol.clone(), vec![(epoch, source.clone())])).collect();
-        Ok(Self { coins, perps, spot, epoch, histories, sources })
+        Ok(Self { coins, perps, spot, epoch, histories, sources, matched: now, moved: false })
     }
 
     pub(crate) fn coin(&self, name: &str) -> Option<&Coin> {
@@ -94,7 +97,12 @@ impl Market {
         self.side(coin.spot).cancel(now, account, &coin.name, id)
     }
 
+    /// Matches what rests, once for each change of any price.
     pub(crate) fn match_resting(&mut self, now: Timestamp) {
+        if !self.moved && self.next_change(self.matched).is_none_or(|change| change > now) {
+            return;
+        }
+        (self.matched, self.moved) = (now, false);
         self.perps.match_resting(now);
         self.spot.match_resting(now);
     }
@@ -150,6 +158,7 @@ impl Market {
             history.remove(1);
         }
         history.push((now, source));
+        self.moved = true;
         Ok(())
     }
 

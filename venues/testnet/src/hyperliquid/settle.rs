@@ -52,12 +52,16 @@ fn direction(spot: bool, buy: bool, start: Decimal, end: Decimal) -> &'static st
 }
 
 impl Holding {
-    /// After a trade of `size` (with its sign) at a price: the holding, and what was gained by what it closed.
-    fn after(self, size: Decimal, price: Decimal) -> (Self, Decimal) {
+    /// After a trade of `size` (with its sign) at a price: the holding, and what was gained by what it closed. What is closed takes its
+    /// share of the cost with it, rounded toward zero to `scale` decimals as on the exchange, so that balances and gains agree exactly.
+    fn after(self, size: Decimal, price: Decimal, scale: u32) -> (Self, Decimal) {
         let opposite = !self.size.is_zero() && self.size.is_sign_positive() != size.is_sign_positive();
         let closed = if opposite { self.size.abs().min(size.abs()) } else { Decimal::ZERO };
-        let share = if closed == self.size.abs() { Decimal::ONE } else { numbers::over(closed, self.size.abs()) };
-        let released = if closed.is_zero() { Decimal::ZERO } else { numbers::times(self.cost, share) };
+        let released = if closed == self.size.abs() {
+            self.cost
+        } else {
+            numbers::times(self.cost, numbers::over(closed, self.size.abs())).trunc_with_scale(scale)
+        };
         let closed_size = if size.is_sign_positive() { -closed } else { closed };
         let gained = if closed.is_zero() { Decimal::ZERO } else { numbers::minus(numbers::times(closed_size, price), released) };
         let opened = numbers::plus(size, closed_size);
@@ -107,7 +111,7 @@ impl Hyperliquid {
         let value = numbers::times(price, size);
         let builder_fee = self.builder_fee(account, spot, order, fill);
         let before = self.held(order.account, order.asset);
-        let (mut after, gained) = before.after(if order.buy { size } else { -size }, price);
+        let (mut after, gained) = before.after(if order.buy { size } else { -size }, price, self.coin_of(order).money_scale());
         let direction = direction(spot, order.buy, before.size, after.size);
         if spot && order.buy {
             after.size = numbers::minus(after.size, fill.fee.amount.decimal());
@@ -190,7 +194,7 @@ mod tests {
             let mut holding = Holding::default();
             let mut last = Decimal::ZERO;
             for (size, price) in trades {
-                (holding, last) = holding.after((*size).into(), (*price).into());
+                (holding, last) = holding.after((*size).into(), (*price).into(), 4);
             }
             assert_eq!(
                 (holding.size, holding.cost.normalize().to_string(), last.normalize().to_string()),

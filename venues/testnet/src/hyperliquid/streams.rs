@@ -275,7 +275,10 @@ impl Hyperliquid {
                 if *essence == wanted.told {
                     continue;
                 }
-                let text = json!({ "channel": wanted.kind, "data": data }).to_string().into();
+                // The venue tells of spot pairs on a channel of another name.
+                let spot = wanted.kind == "activeAssetCtx" && data["ctx"].get("circulatingSupply").is_some();
+                let channel = if spot { "activeSpotAssetCtx" } else { wanted.kind.as_str() };
+                let text = json!({ "channel": channel, "data": data }).to_string().into();
                 let account = wanted.user.map(|user| user.to_string());
                 self.streams.outbox.push(Frame { to: connection, channel: Some(wanted.kind), account, text });
                 let told = self.streams.clients.get_mut(&connection).and_then(|client| client.subscriptions.get_mut(place));

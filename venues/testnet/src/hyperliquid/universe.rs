@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use omnivenue_core::model::ids::{AccountId, Asset, VenueSymbol};
 use omnivenue_core::model::instrument::{InstrumentSpec, Market, PriceRule};
-use omnivenue_core::model::number::Amount;
+use omnivenue_core::model::number::{Amount, Fraction};
 use omnivenue_core::venue::{Absence, NonceRule, OrderCapabilities, Resend};
 use omnivenue_paper::{Config, PriceSource};
 use rust_decimal::Decimal;
@@ -63,7 +63,12 @@ impl Coin {
         if self.max_leverage < 20 { self.max_leverage } else { 20 }
     }
 
-    /// The largest price at most so many decimals and figures away, for what is only shown.
+    /// The decimals that costs are kept with.
+    pub(crate) fn money_scale(&self) -> u32 {
+        self.price_rule.decimals.unwrap_or(0) + self.sz_decimals
+    }
+
+    /// A price with no more decimals than its rule has, for what is only shown.
     pub(crate) fn rounded(&self, price: Decimal) -> Decimal {
         price.round_dp(self.price_rule.decimals.unwrap_or(0))
     }
@@ -89,6 +94,8 @@ fn configured(config: &HyperliquidConfig, mut paper: Config, accounts: Deposits)
         }
     }
     paper.depth = config.depth;
+    // The book that is told is the book that trades: an order at the best price is filled there.
+    paper.slippage = Fraction::default();
     paper.accounts = accounts;
     paper
 }

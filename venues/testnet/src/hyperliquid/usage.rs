@@ -46,10 +46,9 @@ pub(crate) fn text(config: &HyperliquidConfig, rest: &str, stream: &str) -> Stri
     id = "main"
     venue = "hyperliquid"
     environment = "testnet"
-    rest_url = "{rest}"
-    stream_url = "{stream}"
+    urls = {{ rest = "{rest}", stream = "{stream}" }}
+    credentials = {{ private_key = "env:HYPERLIQUID_AGENT_KEY" }}    # HYPERLIQUID_AGENT_KEY={agent}
     address = "{address}"
-    private_key = "env:HYPERLIQUID_AGENT_KEY"    # HYPERLIQUID_AGENT_KEY={agent}
 "#
     );
     text

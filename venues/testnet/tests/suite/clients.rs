@@ -152,7 +152,7 @@ fn the_venue_s_clock_can_be_wrong_without_moving_prices() {
     world.act(&one(limit(true, "41", "Ioc", &world.cloid()))).status();
     let fill = world.account()["fills"][0].clone();
     assert!(fill["time"].as_u64().unwrap() < before - 3_000_000, "{fill}");
-    assert_eq!(fill["px"], "40.009");
+    assert_eq!(fill["px"], "40.004");
 }
 
 #[test]

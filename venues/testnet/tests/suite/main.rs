@@ -1,5 +1,8 @@
 //! The testnet, seen from outside: raw sockets, signatures of its own making, and the truth to compare with.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what is unexpected ends it")]
+
+mod books;
 mod brackets;
 mod clients;
 mod faults;

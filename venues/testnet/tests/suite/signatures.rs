@@ -80,17 +80,18 @@ fn requests_that_other_clients_signed_are_theirs() {
 fn what_was_changed_after_signing_is_someone_else_s() {
     let (_testnet, url) = of_vectors();
     for (body, case) in cases() {
-        let mut changed = Vec::new();
         // The nonce, the network, the expiry, the vault; and of the action whatever it has.
-        changed.push(body.replace("1700000000000", "1700000000001"));
-        changed.push(body.replace("\"v\": 27", "\"v\": 0x").replace("\"v\": 28", "\"v\": 27").replace("\"v\": 0x", "\"v\": 28"));
-        changed.push(body.replace("\"tif\": \"Gtc\"", "\"tif\": \"Alo\""));
-        changed.push(body.replace("\"b\": true", "\"b\": false"));
-        changed.push(body.replace("\"s\": \"1\"", "\"s\": \"2\""));
-        changed.push(body.replace("\"isCross\": true", "\"isCross\": false"));
-        changed.push(body.replace("\"amount\": \"10\"", "\"amount\": \"11\""));
-        changed.push(body.replace("\"agentName\": \"bot1\"", "\"agentName\": \"bot2\""));
-        changed.push(body.replace("\"maxFeeRate\": \"0.01%\"", "\"maxFeeRate\": \"0.02%\""));
+        let changed = [
+            body.replace("1700000000000", "1700000000001"),
+            body.replace("\"v\": 27", "\"v\": 0x").replace("\"v\": 28", "\"v\": 27").replace("\"v\": 0x", "\"v\": 28"),
+            body.replace("\"tif\": \"Gtc\"", "\"tif\": \"Alo\""),
+            body.replace("\"b\": true", "\"b\": false"),
+            body.replace("\"s\": \"1\"", "\"s\": \"2\""),
+            body.replace("\"isCross\": true", "\"isCross\": false"),
+            body.replace("\"amount\": \"10\"", "\"amount\": \"11\""),
+            body.replace("\"agentName\": \"bot1\"", "\"agentName\": \"bot2\""),
+            body.replace("\"maxFeeRate\": \"0.01%\"", "\"maxFeeRate\": \"0.02%\""),
+        ];
         let changed: Vec<String> = changed.into_iter().filter(|changed| *changed != body).collect();
         assert!(!changed.is_empty());
         for changed in changed {
