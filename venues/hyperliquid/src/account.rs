@@ -22,6 +22,7 @@ use omnivenue_kit::sign::{Address, SigningKey};
 use serde_json::value::RawValue;
 
 use crate::action::{Action, CancelByCloid, CancelByOid, Cloid, OrderRef};
+use crate::budget::TOLD_FOR;
 use crate::config::{ConfigError, Login};
 use crate::convert::{self, Listing, OrderError};
 use crate::errors::{self, Scope};
@@ -248,10 +249,11 @@ impl HyperliquidAccount {
         let signature = sign::sign(&self.key, action_json, terms)
             .map_err(|error| self.error(operation, ErrorKind::Internal, Effect::NotSent, error.to_string()))?;
         let sent = self.client().exchange(envelope(action_json, &signature, terms), operation).await;
-        if let Err(error) = &sent
-            && matches!(error.code.as_deref(), Some(errors::DUPLICATE_NONCE | errors::NONCE_TOO_LOW))
-        {
-            self.memory.spend(terms.nonce);
+        self.hyperliquid.budgets().spend(self.user, 1);
+        match sent.as_ref().err().and_then(|error| error.code.as_deref()) {
+            Some(errors::DUPLICATE_NONCE | errors::NONCE_TOO_LOW) => self.memory.spend(terms.nonce),
+            Some(errors::BUDGET) => self.hyperliquid.budgets().exhausted(self.user),
+            _ => {}
         }
         sent
     }
@@ -280,6 +282,11 @@ impl Account for HyperliquidAccount {
 
     async fn ready(&self, request: &OrderRequest) -> Result<(), VenueError> {
         let entry = request.purpose == OrderPurpose::Entry;
+        if entry {
+            let purpose = Purpose { operation: Operation::Ready, usage: Use::Entry };
+            self.hyperliquid.budgets().refresh(self.client(), self.user, TOLD_FOR, purpose).await.map_err(passing)?;
+            self.hyperliquid.budgets().admit(self.client(), self.user)?;
+        }
         if entry && self.market == Market::Perp {
             leverage::ensure(self, request).await.map_err(passing)?;
         }

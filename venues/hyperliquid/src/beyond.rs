@@ -16,7 +16,7 @@ use crate::{sign, wire};
 pub const BATCH_MAX: usize = 100;
 
 impl HyperliquidAccount {
-    /// Signs an action under a fresh nonce and sends it once; one outcome per item, in their order. `None` items come as an empty list.
+    /// Signs an action under a fresh nonce and sends it once; one outcome per item, in their order; an empty list where the venue tells none.
     ///
     /// # Errors
     /// The venue's refusal of the request as a whole, which is then that of every item; [`ErrorKind::InvalidRequest`], not sent, for an action
@@ -28,7 +28,10 @@ impl HyperliquidAccount {
             return Err(self.error(operation, ErrorKind::InvalidRequest, Effect::NotSent, words));
         }
         self.client().permit(weight_of(action), Purpose { operation, usage: use_of(action) }).await?;
-        Ok(self.send_signed(&action.to_json(), &self.terms(), operation).await?.unwrap_or_default())
+        let more = u64::try_from(action.count() - 1).unwrap_or(u64::MAX);
+        self.hyperliquid().budgets().spend(self.user(), more);
+        let statuses = self.send_signed(&action.to_json(), &self.terms(), operation).await?.unwrap_or_default();
+        Ok(for_all(statuses, action.count()))
     }
 
     /// Places orders that have nothing to do with one another, in one request.
@@ -127,6 +130,14 @@ impl HyperliquidAccount {
     }
 }
 
+/// A fault in the text of one item is answered once, and is the answer to all of them.
+fn for_all(statuses: Vec<wire::ItemStatus>, count: usize) -> Vec<wire::ItemStatus> {
+    match &statuses[..] {
+        [error @ wire::ItemStatus::Error(_)] => vec![error.clone(); count],
+        _ => statuses,
+    }
+}
+
 const fn operation_of(action: &Action) -> Operation {
     match action {
         Action::Order { .. } | Action::BatchModify { .. } | Action::Noop => Operation::Place,
@@ -140,5 +151,18 @@ fn use_of(action: &Action) -> Use {
         Action::Order { orders, .. } if orders.iter().all(|order| order.reduce_only) => Use::Exit,
         Action::Order { .. } | Action::BatchModify { .. } => Use::Entry,
         _ => Use::Exit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_error_for_many_is_the_error_of_each() {
+        let error = wire::ItemStatus::Error("Order has invalid price.".into());
+        let resting = wire::ItemStatus::Resting { oid: 1 };
+        assert_eq!(for_all(vec![error.clone()], 3), vec![error.clone(); 3]);
+        assert_eq!(for_all(vec![resting.clone(), error.clone()], 2), [resting, error]);
     }
 }

@@ -74,6 +74,11 @@ pub fn market_of(coin: &str) -> Market {
     if coin.starts_with('@') || coin.contains('/') { Market::Spot } else { Market::Perp }
 }
 
+/// Whether a coin is of a market, and has a name that can be told of at all.
+pub(crate) fn is_of(coin: &str, market: Market) -> bool {
+    market_of(coin) == market && symbol(coin).is_ok()
+}
+
 /// A number of nines.
 fn nines(digits: u32) -> Decimal {
     Decimal::from(10_u64.pow(digits) - 1)

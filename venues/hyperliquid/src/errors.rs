@@ -122,10 +122,28 @@ pub fn http_meaning(status: u16, retry_after: Option<Duration>) -> Meaning {
 /// The venue's words as an error of ours. Words are cut at 300 characters.
 #[must_use]
 pub fn error(venue: &VenueId, operation: Operation, meaning: Meaning, words: &str) -> VenueError {
-    let words: String = words.chars().take(300).collect();
+    let words: String = without_signatures(words).chars().take(300).collect();
     let mut error = VenueError::new(venue, operation, meaning.kind, meaning.effect, words).with_code(meaning.code);
     error.retry_after = meaning.retry_after;
     error
+}
+
+/// Leaves out long hexadecimal numbers: a server that repeats what it could not read would repeat the signature. Addresses stay.
+fn without_signatures(words: &str) -> String {
+    const LONGEST: usize = 42;
+    let mut kept = String::with_capacity(words.len());
+    let mut digits = String::new();
+    for c in words.chars().chain(std::iter::once('\n')) {
+        if c.is_ascii_hexdigit() {
+            digits.push(c);
+            continue;
+        }
+        kept.push_str(if digits.len() > LONGEST { "[...]" } else { &digits });
+        digits.clear();
+        kept.push(c);
+    }
+    kept.pop();
+    kept
 }
 
 #[cfg(test)]
@@ -173,6 +191,9 @@ mod tests {
         let id: VenueId = "hyperliquid".parse().unwrap();
         let error = error(&id, Operation::Place, meaning("Insufficient margin to place order.", Scope::Item), &"x".repeat(1000));
         assert_eq!(error.message.len(), 300);
+        let address = "0x14791697260e4c9a71f18484c9f997b308e59325";
+        let echoed = format!("Cannot read {{\"r\":\"0x{}\"}} of {address}", "ab".repeat(32));
+        assert_eq!(without_signatures(&echoed), format!("Cannot read {{\"r\":\"0x[...]\"}} of {address}"));
         assert_eq!(error.code.as_deref(), Some("insufficient_margin"));
     }
 }

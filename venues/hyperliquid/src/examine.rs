@@ -30,7 +30,7 @@ pub(crate) async fn examine(account: &HyperliquidAccount) -> Result<Vec<Finding>
     findings.push(asked("mode", abstraction.map(|mode| mode_of(&mode))));
     findings.extend(funds(account).await);
     let count = |orders: Vec<wire::Order>| {
-        let ours = orders.iter().filter(|order| convert::market_of(&order.coin) == account.market()).count();
+        let ours = orders.iter().filter(|order| convert::is_of(&order.coin, account.market())).count();
         Finding::new("open_orders", Grade::Good, format!("{ours} rest on {}", account.market()))
     };
     findings.push(asked("open_orders", orders.map(count)));

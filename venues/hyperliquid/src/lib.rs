@@ -14,6 +14,7 @@ mod account;
 mod beyond;
 mod venue;
 
+mod budget;
 mod examine;
 mod intent;
 mod leverage;

@@ -185,7 +185,7 @@ impl Client {
             self.permits.pause_for(reply.retry_after.unwrap_or(RATE_PAUSE));
         }
         let words = String::from_utf8_lossy(&reply.body);
-        let words: String = words.chars().filter(|c| !c.is_control()).take(200).collect();
+        let words: String = words.chars().filter(|c| !c.is_control()).take(2000).collect();
         errors::error(&self.venue, operation, meaning, &format!("HTTP {}: {words}", reply.status))
     }
 

@@ -10,6 +10,7 @@ use omnivenue_kit::clock::Monotonic;
 
 use crate::account::HyperliquidAccount;
 use crate::action::OrderRef;
+use crate::budget::TOLD_LATELY;
 use crate::convert::{self, ConvertError};
 use crate::memory::Leverage;
 use crate::probe::Trades;
@@ -27,15 +28,27 @@ pub(crate) async fn take(account: &HyperliquidAccount, since: Option<Timestamp>)
     let (client, user) = (account.client(), account.user());
     let desk = account.desk(PURPOSE);
     // Orders first: what their totals count is among the trades that are asked for after them.
-    let (open, past) = tokio::try_join!(client.open_orders(user, PURPOSE), client.historical_orders(user, PURPOSE))?;
+    let (open, past, _) =
+        tokio::try_join!(client.open_orders(user, PURPOSE), client.historical_orders(user, PURPOSE), client.time(PURPOSE))?;
     let (trades, funds) = tokio::try_join!(desk.trades(since.unwrap_or(Timestamp::EPOCH)), funds(account))?;
+    if let Err(error) = account.hyperliquid().budgets().refresh(client, user, TOLD_LATELY, PURPOSE).await {
+        tracing::debug!(account = %account.name(), %error, "the budget of actions could not be asked for");
+    }
     if !trades.complete {
         tracing::warn!(account = %account.name(), "there are more trades than the venue tells; orders are asked for one by one");
     }
     let states = latest(account, open, past, since);
     let mut orders = Vec::new();
     for state in states.values() {
-        let report = desk.report(state, &trades.fills)?;
+        let report = match desk.report(state, &trades.fills) {
+            Ok(report) => report,
+            // What is odd about a stranger's order is the stranger's.
+            Err(error) if state.order.cloid.is_none() => {
+                tracing::warn!(account = %account.name(), %error, oid = state.order.oid, "a foreign order cannot be read and is left out");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         // How much it filled is not listed yet: whoever needs it asks for the order itself.
         let undecided = report.status == OrderStatus::Open && convert::order_status(&state.status).is_final();
         if !undecided {
@@ -66,7 +79,7 @@ fn latest(
     let resting = open.into_iter().map(|order| wire::OrderState { status: "open".into(), status_timestamp: order.timestamp, order });
     let changed = past.into_iter().filter(|state| since.is_none_or(|since| Timestamp::from_millis(state.status_timestamp) >= since));
     let mut states: BTreeMap<u64, wire::OrderState> = BTreeMap::new();
-    for mut state in resting.chain(changed).filter(|state| convert::market_of(&state.order.coin) == account.market()) {
+    for mut state in resting.chain(changed).filter(|state| convert::is_of(&state.order.coin, account.market())) {
         account.complete_order(&mut state.order);
         let rank = |state: &wire::OrderState| (convert::order_status(&state.status).is_final(), state.status_timestamp);
         match states.get(&state.order.oid) {
@@ -81,7 +94,7 @@ fn latest(
 async fn named(account: &HyperliquidAccount, trades: &Trades) -> Result<Vec<FillReport>, VenueError> {
     let mut asked = 0;
     let mut named = Vec::new();
-    for fill in trades.fills.iter().filter(|fill| convert::market_of(&fill.coin) == account.market()) {
+    for fill in trades.fills.iter().filter(|fill| convert::is_of(&fill.coin, account.market())) {
         let known = account.memory().name(fill.oid);
         let name = match known {
             Some(name) => name,
@@ -92,7 +105,14 @@ async fn named(account: &HyperliquidAccount, trades: &Trades) -> Result<Vec<Fill
                 found.and_then(|state| state.order.cloid)
             }
         };
-        named.push(convert::fill(fill, name.as_ref()).map_err(|error| unreadable(account, error))?);
+        match convert::fill(fill, name.as_ref()) {
+            Ok(report) => named.push(report),
+            // What is odd about a stranger's trade is the stranger's.
+            Err(error) if name.is_none() && fill.cloid.is_none() => {
+                tracing::warn!(account = %account.name(), %error, tid = fill.tid, "a foreign trade cannot be read and is left out");
+            }
+            Err(error) => return Err(unreadable(account, error)),
+        }
     }
     Ok(named)
 }

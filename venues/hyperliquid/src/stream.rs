@@ -129,6 +129,8 @@ const TRADES_MAX: usize = 32_768;
 const OVERLAP: Duration = Duration::from_secs(60);
 /// How often trades whose order the stream has not named are looked up.
 const LOOK_UP_EVERY: Duration = Duration::from_millis(250);
+/// How many are looked up each time.
+const LOOK_UPS_AT_ONCE: usize = 8;
 /// How often one is looked up before the stream is given up.
 const LOOK_UPS_MAX: u32 = 20;
 /// How old a trade is before it counts as never streamed.
@@ -150,7 +152,7 @@ impl Joiner {
     }
 
     fn is_ours(&self, coin: &str) -> bool {
-        convert::market_of(coin) == self.market
+        convert::is_of(coin, self.market)
     }
 
     /// News of an order: the report, with all its trades that are known.
@@ -327,7 +329,14 @@ impl Stream<'_> {
 
     /// Asks for the orders of trades that came before them.
     async fn look_up(&mut self) -> Result<(), End> {
-        let Some(oid) = self.joiner.waiting.keys().next().copied() else { return Ok(()) };
+        let waiting: Vec<u64> = self.joiner.waiting.keys().take(LOOK_UPS_AT_ONCE).copied().collect();
+        for oid in waiting {
+            self.look_up_one(oid).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_up_one(&mut self, oid: u64) -> Result<(), End> {
         let client = self.account.client();
         let asked = client.order_status(self.account.user(), &OrderRef::Oid(oid), Purpose::read(Operation::Stream)).await;
         match asked {

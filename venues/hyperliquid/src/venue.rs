@@ -16,6 +16,7 @@ use omnivenue_kit::sign::Address;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::account::HyperliquidAccount;
+use crate::budget::Budgets;
 use crate::config::{Config, ConfigError, Login};
 use crate::convert::{self, Listing};
 use crate::rest::{Client, Purpose};
@@ -36,6 +37,7 @@ pub struct Hyperliquid {
     listings: Mutex<Arc<BTreeMap<VenueSymbol, Listing>>>,
     users: Mutex<BTreeSet<Address>>,
     nonces: Mutex<BTreeMap<Address, Arc<Nonces>>>,
+    budgets: Budgets,
     connections: Semaphore,
     watched: watch::Sender<BTreeSet<VenueSymbol>>,
 }
@@ -59,6 +61,7 @@ impl Hyperliquid {
             listings: Mutex::default(),
             users: Mutex::default(),
             nonces: Mutex::default(),
+            budgets: Budgets::default(),
             connections: Semaphore::new(CONNECTIONS_MAX),
             watched: watch::Sender::new(BTreeSet::new()),
             config,
@@ -104,6 +107,10 @@ impl Hyperliquid {
     /// The one authority for the nonces of a signer.
     pub(crate) fn nonces(&self, signer: Address) -> Arc<Nonces> {
         Arc::clone(lock(&self.nonces).entry(signer).or_default())
+    }
+
+    pub(crate) fn budgets(&self) -> &Budgets {
+        &self.budgets
     }
 
     /// What is known of an instrument; nothing before [`Venue::instruments`] has answered.
