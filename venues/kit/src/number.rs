@@ -291,6 +291,12 @@ mod tests {
         assert!(serde_json::from_str::<Outer>(r#"{"_px":38.100000000000000000001}"#).is_err());
     }
 
+    #[test]
+    fn a_json_value_has_lost_the_digits_before_they_can_be_read() {
+        let value: serde_json::Value = serde_json::from_str("38.100000000000000000001").unwrap();
+        assert_eq!(serde_json::from_value::<Exact>(value).unwrap().to_string(), "38.1", "hence never through it");
+    }
+
     proptest! {
         #[test]
         fn shifting_the_point_by_the_exponent_changes_nothing(mantissa in -999_999_999_999_i64..999_999_999_999, shift in 0_u32..12) {

@@ -8,7 +8,7 @@ use omnivenue_core::model::secret::Secret;
 use super::Address;
 use super::hex;
 
-/// A private key that signs; shows nothing but its address. The key is wiped from memory when dropped.
+/// A private key that signs; shows nothing but its address.
 #[derive(Clone)]
 pub struct SigningKey {
     key: k256::ecdsa::SigningKey,

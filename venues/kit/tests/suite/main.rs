@@ -7,5 +7,6 @@ mod environment;
 mod sends_once;
 mod server;
 mod stream;
+mod stream_limits;
 mod stream_server;
 mod tls;

@@ -120,3 +120,8 @@ pub(crate) async fn data(session: &mut Session<String>) -> (String, String) {
         other => panic!("{other:?}"),
     }
 }
+
+/// What [`data`] gives.
+pub(crate) fn pair(key: &str, text: &str) -> (String, String) {
+    (key.to_owned(), text.to_owned())
+}
