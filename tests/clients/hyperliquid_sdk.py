@@ -276,6 +276,39 @@ class Program:
         holds("a stranger", words["status"] == "err" and words["response"].startswith("User or API Wallet 0x"), words)
         return text
 
+    def transfer(self) -> str:
+        before = self.testnet.account()["balances"]
+        same("to the perpetuals' side", self.exchange.usd_class_transfer(12.5, True)["status"], "ok")
+        after = self.testnet.account()["balances"]
+        moved = [Decimal(after[side]["USDC"]) - Decimal(before[side]["USDC"]) for side in ("perp", "spot")]
+        same("what moved", moved, [Decimal("12.5"), Decimal("-12.5")])
+        same("and back", self.exchange.usd_class_transfer(12.5, False)["status"], "ok")
+        same("as before", self.testnet.account()["balances"], before)
+        too_much = self.exchange.usd_class_transfer(1_000_000.0, True)
+        same("more than there is", too_much["status"], "err")
+        return "12.5 USDC there and back"
+
+    def sub_account(self) -> str:
+        (sub,) = self.info.query_sub_accounts(self.address)
+        address = sub["subAccountUser"]
+        client = Exchange(self.wallet, self.base, vault_address=address)
+        oid = status(client.order(COIN, True, 1.0, 30.0, {"limit": {"tif": "Gtc"}}))["resting"]["oid"]
+        held = Testnet(self.testnet.url, "hyperliquid", address)
+        same("the sub-account's order", held.order(oid)["status"], "open")
+        same("which is not the master's", self.open(), [])
+        same("canceled for it", status(client.cancel(COIN, oid)), "success")
+        return address
+
+    def spot(self) -> str:
+        before = self.testnet.account()["balances"]["spot"]
+        filled = status(self.exchange.market_open("@107", True, 1.0))["filled"]
+        (fill,) = self.testnet.fills(filled["oid"])
+        after = self.testnet.account()["balances"]["spot"]
+        same("the fee is in what was bought", fill["feeToken"], "HYPE")
+        same("what was bought", Decimal(after["HYPE"]) - Decimal(before["HYPE"]), 1 - Decimal(fill["fee"]))
+        same("what was paid", Decimal(before["USDC"]) - Decimal(after["USDC"]), Decimal(fill["px"]))
+        return f"1 at {fill['px']}, fee {fill['fee']} HYPE"
+
     # what the venue refuses
 
     def post(self, action: dict, nonce: int, signed_nonce: int | None = None, expires: int | None = None) -> dict:
@@ -374,7 +407,8 @@ def main() -> None:
     program = Program(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4] if len(sys.argv) == 5 else None)
     for name in (
         "connect", "instruments", "price", "balance", "place", "query", "cancel", "market_open", "positions", "close", "flat", "fill_history",
-        "stop_loss", "bracket", "batch", "modify", "cancel_by_cloid", "agent", "wrong_signature", "reused_nonce", "expired", "bad_orders",
+        "stop_loss", "bracket", "batch", "modify", "cancel_by_cloid", "agent", "transfer",
+        "sub_account", "spot", "wrong_signature", "reused_nonce", "expired", "bad_orders",
         "streams", "end",
     ):
         step(name.replace("_", " "), getattr(program, name))

@@ -49,6 +49,18 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_of_the_readme_is_one() {
+        let readme = include_str!("../README.md");
+        let text = readme.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+        let shown = serde_json::from_str::<Config>(text).unwrap().hyperliquid.unwrap();
+        let built_in = Config::built_in().hyperliquid.unwrap();
+        assert_eq!(shown.accounts[0].address, built_in.accounts[0].address);
+        assert_eq!(shown.accounts[0].agents[0].address, built_in.accounts[0].agents[0].address);
+        assert_eq!(shown.accounts[0].sub_accounts[0].address, built_in.accounts[0].sub_accounts[0].address);
+        assert_eq!(shown.limits, built_in.limits);
+    }
+
+    #[test]
     fn unknown_keys_and_venues_are_refused() {
         let error = |text: &str| serde_json::from_str::<Config>(text).unwrap_err().to_string();
         assert!(error(r#"{"admin":1}"#).contains("unknown field `admin`"));

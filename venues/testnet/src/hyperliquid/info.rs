@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::limits;
 use super::sign::Address;
-use super::state::Hyperliquid;
+use super::state::{Hyperliquid, RefusedRequest};
 use super::universe::Coin;
 use super::wire::{OrderName, order_name};
 use crate::json::Json;
@@ -25,14 +25,16 @@ fn millis(body: &Json, key: &str) -> Option<i64> {
 
 impl Hyperliquid {
     pub(crate) fn info(&mut self, body: &str) -> Reply {
-        let Ok(body) = serde_json::from_str::<Json>(body) else {
-            return Reply::text(422, UNREADABLE);
-        };
+        let body = serde_json::from_str::<Json>(body).unwrap_or(Json::Null);
         let kind = body.text("type").unwrap_or_default().to_owned();
         self.count(&kind);
         match self.answer_info(&kind, &body) {
             Ok(value) => Reply::json(&value),
-            Err(Unreadable) => Reply::text(422, UNREADABLE),
+            Err(Unreadable) => {
+                let (at, account, reason) = (self.now_ms(), user(&body).ok(), UNREADABLE.to_owned());
+                self.note_refusal(RefusedRequest { at, kind, account, signer: None, nonce: None, reason });
+                Reply::text(422, UNREADABLE)
+            }
         }
     }
 

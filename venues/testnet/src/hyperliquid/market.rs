@@ -43,6 +43,8 @@ pub(crate) struct Market {
     /// When what rests was last matched, and whether a price was moved by hand since.
     matched: Timestamp,
     moved: bool,
+    /// What each coin cost a day ago, and in which minute that was asked.
+    day_ago: BTreeMap<VenueSymbol, (i64, Decimal)>,
 }
 
 fn open(config: Config, epoch: Timestamp) -> Result<Exchange, PaperError> {
@@ -74,7 +76,7 @@ impl Market {
         let sources: BTreeMap<_, _> =
             perps.config().prices.iter().chain(&spot.config().prices).map(|(s, p)| (s.clone(), p.clone())).collect();
         let histories = sources.iter().map(|(symbol, source)| (symbol.clone(), vec![(epoch, source.clone())])).collect();
-        Ok(Self { coins, perps, spot, epoch, histories, sources, matched: now, moved: false })
+        Ok(Self { coins, perps, spot, epoch, histories, sources, matched: now, moved: false, day_ago: BTreeMap::new() })
     }
 
     pub(crate) fn coin(&self, name: &str) -> Option<&Coin> {
@@ -171,6 +173,19 @@ impl Market {
         let mut opened = Exchange::open(Arc::new(config), state).map_err(|e| e.to_string())?;
         std::mem::swap(exchange, &mut opened);
         Ok(())
+    }
+
+    /// The price of a coin a day ago, or where its prices began. Found anew once a minute: a walk has to be walked again for it.
+    pub(crate) fn day_ago(&mut self, now: Timestamp, coin: &Coin) -> Decimal {
+        let minute = now.as_millis().div_euclid(60_000);
+        if let Some((_, price)) = self.day_ago.get(&coin.name).filter(|(asked, _)| *asked == minute) {
+            return *price;
+        }
+        let then = now.as_millis() - 86_400_000;
+        let candle = self.candles(now, coin, 60_000, then, then.max(self.epoch.as_millis() + 60_000)).first().copied();
+        let price = candle.map_or_else(|| self.mark(now, coin), |(_, candle)| candle.open);
+        self.day_ago.insert(coin.name.clone(), (minute, price));
+        price
     }
 
     /// The candles of a coin from one instant to another, none before prices began and none of the future.

@@ -68,9 +68,7 @@ impl Hyperliquid {
         let mark = self.market.mark(self.system, coin);
         let quote = self.market.quote(self.system, coin);
         let mid = self.mid(coin);
-        let before =
-            self.market.candles(self.system, coin, 60_000, self.system.as_millis() - 86_400_000, self.system.as_millis() - 86_340_000);
-        let before = before.first().map_or(mark, |(_, candle)| candle.open);
+        let before = self.market.day_ago(self.system, coin);
         let common = (mid.map_or(Value::Null, |mid| text(mid).into()), text(before), text(mark));
         if coin.spot {
             return json!({
