@@ -13,6 +13,6 @@ pub use self::case::{Case, Failed, Need, Verdict, expect};
 pub use self::cases::all;
 pub use self::desk::{Desk, Nonces, Wish, careless};
 pub use self::run::{Report, run};
-pub use self::stage::{Ear, PATIENCE, Stage, is_near};
+pub use self::stage::{Ear, PATIENCE, Stage, evidence, is_near};
 pub use self::subject::{Fault, Subject, TrueOrder, Truth, World};
 pub use self::subjects::{HyperliquidSubject, Paper};

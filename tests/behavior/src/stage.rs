@@ -212,11 +212,7 @@ impl Stage {
     /// # Errors
     /// When nothing was learned.
     pub async fn probe(&self, order: &Journaled<Prepared>, may_resend: bool) -> Verdict<Evidence> {
-        let permission = ProbePermission { may_resend, now: clock::now() };
-        match timeout(PATIENCE, self.account().probe(order, permission)).await {
-            Ok(evidence) => Ok(evidence?),
-            Err(_) => Err(Failed::Expected(format!("an answer to a probe in {PATIENCE:?}"))),
-        }
+        probe(self.account(), order, may_resend).await
     }
 
     /// Asks what became of an order until there is an answer, as the engine's resolver does.
@@ -224,16 +220,7 @@ impl Stage {
     /// # Errors
     /// When there is none in time, or the venue asks for patience without end.
     pub async fn evidence(&self, order: &Journaled<Prepared>, may_resend: bool) -> Verdict<Evidence> {
-        let until = clock::now().after(4 * PATIENCE);
-        loop {
-            match self.probe(order, may_resend).await? {
-                Evidence::NotYet { ask_at, why } => {
-                    expect(ask_at < until, || format!("evidence in time, but: {why}"))?;
-                    sleep(ask_at.since(clock::now()).max(Duration::from_millis(10))).await;
-                }
-                evidence => return Ok(evidence),
-            }
-        }
+        evidence(self.account(), order, may_resend).await
     }
 
     /// The order as the venue has it, with all its trades.
@@ -294,6 +281,32 @@ impl Stage {
     /// When the stream does not open.
     pub async fn listen(&self) -> Verdict<Ear> {
         Ear::open(Arc::clone(self.account()), self).await
+    }
+}
+
+/// Asks an account once what became of an order.
+async fn probe(account: &Arc<dyn Account>, order: &Journaled<Prepared>, may_resend: bool) -> Verdict<Evidence> {
+    let permission = ProbePermission { may_resend, now: clock::now() };
+    match timeout(PATIENCE, account.probe(order, permission)).await {
+        Ok(evidence) => Ok(evidence?),
+        Err(_) => Err(Failed::Expected(format!("an answer to a probe in {PATIENCE:?}"))),
+    }
+}
+
+/// Asks an account what became of an order until there is an answer, as the engine's resolver does.
+///
+/// # Errors
+/// When there is none in time, or the venue asks for patience without end.
+pub async fn evidence(account: &Arc<dyn Account>, order: &Journaled<Prepared>, may_resend: bool) -> Verdict<Evidence> {
+    let until = clock::now().after(4 * PATIENCE);
+    loop {
+        match probe(account, order, may_resend).await? {
+            Evidence::NotYet { ask_at, why } => {
+                expect(ask_at < until, || format!("evidence in time, but: {why}"))?;
+                sleep(ask_at.since(clock::now()).max(Duration::from_millis(10))).await;
+            }
+            evidence => return Ok(evidence),
+        }
     }
 }
 

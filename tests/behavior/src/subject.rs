@@ -36,6 +36,8 @@ pub enum Fault {
     Silence,
     /// The next order is refused without being looked at, as when too many requests came.
     NotLookedAt,
+    /// The answer to the next cancel is lost: the connection breaks, and it was done.
+    CancelLostAfter,
     /// The next time an order is asked for by its id, the venue denies it.
     FalseNotFound,
     /// The next report of a trade comes twice on the stream.
@@ -55,6 +57,9 @@ pub trait World: Send + Sync {
     /// At least two accounts: the first with 10,000 of the quote currency, the others with 500 or more. Where the venue has signers, one
     /// signs for all.
     fn accounts(&self) -> &[Arc<dyn Account>];
+
+    /// The first account as a process sees it that has just started: the same login, and nothing remembered of what was done before.
+    async fn restarted(&self) -> Result<Arc<dyn Account>, String>;
 
     /// An account whose credentials the venue does not accept.
     fn stranger(&self) -> &Arc<dyn Account>;

@@ -96,11 +96,12 @@ impl Subject for Broken {
             Arc::new(BrokenAccount { account: Arc::clone(account), venue: Arc::clone(&venue), how: self.how }) as Arc<dyn Account>
         };
         let (accounts, stranger) = (world.accounts().iter().map(broken).collect(), broken(world.stranger()));
-        Ok(Box::new(BrokenWorld { world, venue, accounts, stranger }))
+        Ok(Box::new(BrokenWorld { how: self.how, world, venue, accounts, stranger }))
     }
 }
 
 struct BrokenWorld {
+    how: Sabotage,
     world: Box<dyn World>,
     venue: Arc<dyn Venue>,
     accounts: Vec<Arc<dyn Account>>,
@@ -115,6 +116,11 @@ impl World for BrokenWorld {
 
     fn accounts(&self) -> &[Arc<dyn Account>] {
         &self.accounts
+    }
+
+    async fn restarted(&self) -> Result<Arc<dyn Account>, String> {
+        let account = self.world.restarted().await?;
+        Ok(Arc::new(BrokenAccount { account, venue: Arc::clone(&self.venue), how: self.how }))
     }
 
     fn stranger(&self) -> &Arc<dyn Account> {

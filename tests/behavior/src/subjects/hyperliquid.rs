@@ -85,16 +85,61 @@ impl Subject for HyperliquidSubject {
         let started = std::thread::spawn(move || Testnet::start(config)).join().map_err(|_| "the testnet panicked")?;
         let testnet = started.map_err(|error| error.to_string())?;
         let urls = testnet.urls().get("hyperliquid").ok_or("where hyperliquid is")?;
-        let hyperliquid = Hyperliquid::new(Config {
+        let config = Config {
             rest_url: Some(urls.rest.clone()),
             ws_url: Some(urls.stream.clone()),
             order_lifetime: Duration::from_secs(5),
             ..Config::new(Environment::Testnet)
-        });
-        let hyperliquid = hyperliquid.map_err(|error| error.to_string())?;
-        let world = HyperliquidWorld::new(self, testnet, &hyperliquid, &main)?;
-        Ok(Box::new(world))
+        };
+        Ok(Box::new(HyperliquidWorld::new(self, testnet, config, &main)?))
     }
+}
+
+/// Who trades with which key.
+#[derive(Debug, Clone)]
+struct Logins {
+    market: Market,
+    agent: String,
+    main: String,
+    sub: String,
+}
+
+impl Logins {
+    fn of(market: Market, main: &AccountConfig) -> Result<Self, String> {
+        let agent = main.agents.first().and_then(|agent| agent.test_key.clone()).ok_or("an agent of main with a key")?;
+        let sub = main.sub_accounts.first().ok_or("a sub-account of main")?.address.clone();
+        Ok(Self { market, agent, main: main.address.clone(), sub })
+    }
+
+    fn open(&self, venue: &Arc<Hyperliquid>, name: &str, key: &str, of: [Option<&str>; 2]) -> Result<Arc<dyn Account>, String> {
+        let address = |text: Option<&str>| text.map(str::parse).transpose().map_err(|_| format!("an address, but {text:?}"));
+        let login = Login {
+            account: constant(name),
+            market: self.market,
+            private_key: Secret::new(key),
+            address: address(of[0])?,
+            vault_address: address(of[1])?,
+        };
+        venue.account(login).map_err(|error| error.to_string())
+    }
+
+    /// The account itself, by its agent.
+    fn main(&self, venue: &Arc<Hyperliquid>) -> Result<Arc<dyn Account>, String> {
+        self.open(venue, "main", &self.agent, [Some(&self.main), None])
+    }
+
+    /// Its sub-account, by the same agent.
+    fn sub(&self, venue: &Arc<Hyperliquid>) -> Result<Arc<dyn Account>, String> {
+        self.open(venue, "sub", &self.agent, [Some(&self.main), Some(&self.sub)])
+    }
+
+    fn stranger(&self, venue: &Arc<Hyperliquid>) -> Result<Arc<dyn Account>, String> {
+        self.open(venue, "stranger", STRANGERS_KEY, [None, None])
+    }
+}
+
+fn venue(config: &Config) -> Result<Arc<Hyperliquid>, String> {
+    Hyperliquid::new(config.clone()).map_err(|error| error.to_string())
 }
 
 struct HyperliquidWorld {
@@ -104,38 +149,24 @@ struct HyperliquidWorld {
     stranger: Arc<dyn Account>,
     addresses: BTreeMap<AccountId, String>,
     deposits: BTreeMap<AccountId, BTreeMap<Asset, Amount>>,
-    market: Market,
+    config: Config,
+    logins: Logins,
     symbol: VenueSymbol,
-    secrets: Vec<String>,
 }
 
 impl HyperliquidWorld {
-    fn new(subject: &HyperliquidSubject, testnet: Testnet, venue: &Arc<Hyperliquid>, main: &AccountConfig) -> Result<Self, String> {
-        let agent = main.agents.first().and_then(|agent| agent.test_key.clone()).ok_or("an agent of main with a key")?;
-        let sub = main.sub_accounts.first().ok_or("a sub-account of main")?;
-        let login = |name: &str, key: &str, master: Option<&str>, vault: Option<&str>| {
-            let address = |text: Option<&str>| text.map(str::parse).transpose().map_err(|_| format!("an address, but {text:?}"));
-            let login = Login {
-                account: constant(name),
-                market: subject.market,
-                private_key: Secret::new(key),
-                address: address(master)?,
-                vault_address: address(vault)?,
-            };
-            venue.account(login).map_err(|error| error.to_string())
-        };
-        let accounts =
-            vec![login("main", &agent, Some(&main.address), None)?, login("sub", &agent, Some(&main.address), Some(&sub.address))?];
+    fn new(subject: &HyperliquidSubject, testnet: Testnet, config: Config, main: &AccountConfig) -> Result<Self, String> {
+        let (logins, venue) = (Logins::of(subject.market, main)?, venue(&config)?);
         let mut world = Self {
             testnet: Mutex::new(Some(testnet)),
-            venue: Arc::clone(venue) as Arc<dyn Venue>,
-            stranger: login("stranger", STRANGERS_KEY, None, None)?,
-            accounts,
-            addresses: BTreeMap::from([(constant("main"), main.address.clone()), (constant("sub"), sub.address.clone())]),
+            accounts: vec![logins.main(&venue)?, logins.sub(&venue)?],
+            stranger: logins.stranger(&venue)?,
+            venue,
+            addresses: BTreeMap::from([(constant("main"), logins.main.clone()), (constant("sub"), logins.sub.clone())]),
             deposits: BTreeMap::new(),
-            market: subject.market,
             symbol: constant(subject.symbol()),
-            secrets: vec![agent, STRANGERS_KEY.to_owned()],
+            config,
+            logins,
         };
         let names: Vec<AccountId> = world.addresses.keys().cloned().collect();
         world.deposits = names.into_iter().map(|name| Ok((name.clone(), world.told(&name)?.balances))).collect::<Result<_, String>>()?;
@@ -159,7 +190,7 @@ impl HyperliquidWorld {
         let truth = self.testnet().as_ref().ok_or("the venue is gone")?.truth();
         let address = self.addresses.get(account).ok_or_else(|| format!("an account {account}"))?;
         let held = &truth["venues"]["hyperliquid"]["accounts"][address.to_lowercase()];
-        let side = if self.market == Market::Spot { "spot" } else { "perp" };
+        let side = if self.logins.market == Market::Spot { "spot" } else { "perp" };
         let is_ours = |of: &Value| of.as_str() == Some(self.symbol.as_str());
         let list = |name: &str| held[name].as_array().cloned().unwrap_or_default();
         let fills = list("fills").iter().filter(|fill| is_ours(&fill["coin"])).map(fill).collect::<Result<_, _>>()?;
@@ -171,7 +202,7 @@ impl HyperliquidWorld {
     }
 
     fn positions(&self, held: &Value, balances: &BTreeMap<Asset, Amount>) -> Result<BTreeMap<VenueSymbol, SignedQuantity>, String> {
-        if self.market == Market::Spot {
+        if self.logins.market == Market::Spot {
             let amount = balances.get(&constant::<Asset>("HYPE")).copied().unwrap_or_default();
             let holding = SignedQuantity::new(amount.decimal()).map_err(|error| error.to_string())?;
             return Ok(if holding.is_zero() { BTreeMap::new() } else { BTreeMap::from([(self.symbol.clone(), holding)]) });
@@ -230,6 +261,13 @@ impl World for HyperliquidWorld {
         &self.accounts
     }
 
+    async fn restarted(&self) -> Result<Arc<dyn Account>, String> {
+        let venue = venue(&self.config)?;
+        // As an engine does when it opens.
+        venue.instruments().await.map_err(|error| error.to_string())?;
+        self.logins.main(&venue)
+    }
+
     fn stranger(&self) -> &Arc<dyn Account> {
         &self.stranger
     }
@@ -249,6 +287,7 @@ impl World for HyperliquidWorld {
             Fault::LateCommit => ("late_commit", "order"),
             Fault::Silence => ("silence", "order"),
             Fault::NotLookedAt => ("rate_limit", "order"),
+            Fault::CancelLostAfter => ("cut_after", "cancelByCloid"),
             Fault::FalseNotFound => ("false_not_found", "orderStatus"),
             Fault::Duplicate => ("duplicate", "userFills"),
             Fault::Late => ("reorder", "userFills"),
@@ -276,10 +315,10 @@ impl World for HyperliquidWorld {
 
     fn money_decimals(&self) -> Option<u32> {
         // Of perpetuals; holdings on spot are told whole.
-        (self.market == Market::Perp).then_some(6)
+        (self.logins.market == Market::Perp).then_some(6)
     }
 
     fn secrets(&self) -> Vec<String> {
-        self.secrets.clone()
+        vec![self.logins.agent.clone(), STRANGERS_KEY.to_owned()]
     }
 }

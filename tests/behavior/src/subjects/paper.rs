@@ -137,6 +137,10 @@ impl World for PaperWorld {
         &self.accounts
     }
 
+    async fn restarted(&self) -> Result<Arc<dyn Account>, String> {
+        self.accounts.first().map(|first| self.exchange.account(first.id())).ok_or_else(|| "an account".into())
+    }
+
     fn stranger(&self) -> &Arc<dyn Account> {
         &self.stranger
     }
@@ -160,6 +164,7 @@ impl World for PaperWorld {
             // Its answer never comes, and nor does what the stream would tell meanwhile.
             Fault::Silence | Fault::Missing => (RequestKind::Place, FaultKind::Silence),
             Fault::NotLookedAt => (RequestKind::Place, FaultKind::Refuse),
+            Fault::CancelLostAfter => (RequestKind::Cancel, FaultKind::CutAfter),
             Fault::FalseNotFound => (RequestKind::Order, FaultKind::FalseNotFound),
             Fault::Duplicate => (RequestKind::Update, FaultKind::DuplicateFill),
             Fault::Late => (RequestKind::Place, FaultKind::LateFill),
