@@ -1,13 +1,13 @@
 //! A testnet that runs: its thread, its ports, and what is known of it.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
 
 use serde_json::Value;
-use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::admin::Admin;
@@ -41,23 +41,39 @@ impl std::fmt::Debug for Testnet {
     }
 }
 
-fn listen(runtime: &Runtime, what: &'static str, port: u16) -> Result<(TcpListener, u16), TestnetError> {
+fn listen(what: &'static str, port: u16) -> Result<(TcpListener, u16), TestnetError> {
     let wrong = |source| TestnetError::Port { what, port, source };
-    let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, port))).map_err(wrong)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(wrong)?;
+    listener.set_nonblocking(true).map_err(wrong)?;
     let port = listener.local_addr().map_err(wrong)?.port();
     Ok((listener, port))
 }
 
+/// Serves every venue and the admin endpoint until it is stopped.
+async fn serve(admin: Admin, listeners: Vec<TcpListener>, admin_listener: TcpListener, stopped: oneshot::Receiver<()>) -> io::Result<()> {
+    for (host, listener) in admin.hosts.iter().zip(listeners) {
+        let ticking = host.clone();
+        tokio::spawn(async move { ticking.run().await });
+        let (host, listener) = (host.clone(), tokio::net::TcpListener::from_std(listener)?);
+        tokio::spawn(http::accept(listener, move |stream, peer| http::venue(host.clone(), stream, peer)));
+    }
+    let listener = tokio::net::TcpListener::from_std(admin_listener)?;
+    tokio::spawn(http::accept(listener, move |stream, _| http::admin(admin.clone(), stream)));
+    // Stopped, or the handle is gone.
+    let _ = stopped.await;
+    Ok(())
+}
+
 impl Testnet {
-    /// Starts every venue of a configuration; when this returns, all of them take connections.
+    /// Starts every venue of a configuration; when this returns, all of them take connections. It may be called from anywhere, also from
+    /// asynchronous code: it waits for nothing but its own thread.
     ///
     /// # Errors
     /// [`TestnetError`] when the configuration is wrong, or a port or the thread cannot be had. Nothing is left running.
     pub fn start(config: Config) -> Result<Self, TestnetError> {
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(TestnetError::Thread)?;
         let (mut hosts, mut listeners, mut urls) = (Vec::new(), Vec::new(), BTreeMap::new());
         if let Some(config) = config.hyperliquid {
-            let (listener, port) = listen(&runtime, "hyperliquid", config.port)?;
+            let (listener, port) = listen("hyperliquid", config.port)?;
             let plan = config.faults.clone();
             let host = Host::new("hyperliquid", Box::new(Hyperliquid::new(config, clock::now())?), plan);
             let venue = VenueUrls { rest: format!("http://127.0.0.1:{port}"), stream: format!("ws://127.0.0.1:{port}/ws") };
@@ -65,24 +81,23 @@ impl Testnet {
             hosts.push(Arc::new(host));
             listeners.push(listener);
         }
-        let (admin_listener, port) = listen(&runtime, "admin", config.admin_port)?;
+        let (admin_listener, port) = listen("admin", config.admin_port)?;
         let admin = Admin { hosts: Arc::new(hosts) };
         let (stop, stopped) = oneshot::channel();
+        let (ready, started) = mpsc::sync_channel(1);
         let serving = admin.clone();
-        let run = move || {
-            runtime.block_on(async move {
-                for (host, listener) in serving.hosts.iter().zip(listeners) {
-                    let ticking = host.clone();
-                    tokio::spawn(async move { ticking.run().await });
-                    let host = host.clone();
-                    tokio::spawn(http::accept(listener, move |stream, peer| http::venue(host.clone(), stream, peer)));
+        let run = move || match Builder::new_current_thread().enable_all().build() {
+            Err(error) => drop(ready.send(Err(error))),
+            Ok(runtime) => {
+                let _ = ready.send(Ok(()));
+                if let Err(error) = runtime.block_on(serve(serving, listeners, admin_listener, stopped)) {
+                    tracing::error!(%error, "the testnet has stopped");
                 }
-                tokio::spawn(http::accept(admin_listener, move |stream, _| http::admin(serving.clone(), stream)));
-                // Stopped, or the handle is gone.
-                let _ = stopped.await;
-            });
+            }
         };
-        let thread = std::thread::Builder::new().name("omnivenue-testnet".into()).spawn(run).map_err(TestnetError::Thread)?;
+        let thread = thread::Builder::new().name("omnivenue-testnet".into()).spawn(run).map_err(TestnetError::Thread)?;
+        let running = started.recv().unwrap_or_else(|_| Err(io::Error::other("its thread ended at once")));
+        running.map_err(TestnetError::Thread)?;
         Ok(Self { admin, admin_url: format!("http://127.0.0.1:{port}"), urls, stop: Some(stop), thread: Some(thread) })
     }
 

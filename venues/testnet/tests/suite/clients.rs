@@ -173,6 +173,20 @@ fn a_dropped_testnet_is_gone_and_its_port_is_free() {
 }
 
 #[test]
+fn it_starts_and_stops_inside_asynchronous_code() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let testnet = Testnet::start(Config::built_in()).unwrap();
+        let url = &testnet.urls()["hyperliquid"].rest;
+        assert!(matches!(ask(url, "POST", "/info", r#"{"type":"meta"}"#, Duration::from_secs(5)), Answer::Reply(200, _)));
+        let taken: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
+        let mut other = Config::built_in();
+        other.hyperliquid.as_mut().unwrap().port = taken;
+        assert!(Testnet::start(other).is_err());
+    });
+}
+
+#[test]
 fn a_wrong_configuration_is_refused_with_its_field() {
     let check = |change: fn(&mut omnivenue_testnet::HyperliquidConfig), words: &str| {
         let mut config = Config::built_in();
