@@ -4,7 +4,7 @@
 //! parallel, and looks after what became of them: for one signal, deployment and account at most one entry order ever takes effect, however
 //! often the signal is delivered, whichever answer is lost, wherever the process is killed.
 //!
-//! This version trades on simulated exchanges only (`environment = "paper"`).
+//! It trades on simulated exchanges (`environment = "paper"`, the default) and on Hyperliquid. Nothing in it has traded live yet.
 //!
 //! # The smallest program
 //!
@@ -46,7 +46,9 @@
 //! |---|---|
 //! | `sqlite` | the embedded journal |
 //! | `paper` | the simulated exchange |
+//! | `hyperliquid` | Hyperliquid itself, perpetuals and spot |
 //! | `command` | the `omnivenue` command and the control socket |
+//! | `testnet` | `omnivenue testnet`: venues' own protocols on this machine |
 //!
 //! All are on by default. Without them this crate is the core: bring your own [`journal::Journal`] and [`venue::Venue`]s to
 //! [`Engine::open`].
@@ -69,6 +71,8 @@ pub use self::config::Config;
 #[cfg(all(feature = "sqlite", feature = "paper"))]
 pub use self::open::{Opened, open};
 
+#[cfg(feature = "hyperliquid")]
+pub use omnivenue_hyperliquid as hyperliquid;
 #[cfg(feature = "paper")]
 pub use omnivenue_paper as paper;
 #[cfg(feature = "sqlite")]

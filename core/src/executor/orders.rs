@@ -1,5 +1,7 @@
 //! The life of an order: ready → prepared → durable → sent → answered.
 
+use std::time::Duration;
+
 use super::book::ExecutionRecord;
 use super::ids::client_order_id;
 use super::step::{CommandError, Effect, Step, Timer, Token};
@@ -11,6 +13,9 @@ use crate::model::number::Price;
 use crate::model::order::{OrderEvent, OrderReport, OrderState, Purpose};
 use crate::model::time::Timestamp;
 use crate::venue::{Effect as Happened, ErrorKind, NonceRule, Prepared, Ticket};
+
+/// How long the trades of an order may take to follow the answer that says how much traded, before they are asked for.
+const TRADES_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Step<'_> {
     /// Moves every leg of an execution that waits, and tells whoever waits for it.
@@ -40,7 +45,7 @@ impl Step<'_> {
         let valid_until = record.admission.valid_until;
         self.effect(Effect::Ready { leg: at, request });
         if let Some(until) = valid_until {
-            let left = until.since(self.now.wall).saturating_add(std::time::Duration::from_millis(1));
+            let left = until.since(self.now.wall).saturating_add(Duration::from_millis(1));
             self.wake_after(left, Timer::Expire(at));
         }
     }
@@ -272,8 +277,8 @@ impl Step<'_> {
         let timings = Timings { filled: report.status.is_final().then_some(timings.acknowledged).flatten(), ..timings };
         self.emit(Event::Reported { report, timings });
         if self.book.order(&id).is_some_and(|order| !order.state.is_live() && order.is_unsettled()) {
-            // The venue's total is ahead of the trades it told of: ask for the rest.
-            let pause = self.backoff(0);
+            // The venue's total is ahead of the trades it told of: its stream usually brings them, and asking costs its budget of requests.
+            let pause = self.backoff(0).max(TRADES_PATIENCE);
             self.wake_after(pause, Timer::Probe(id));
         }
         self.after_order(at);
