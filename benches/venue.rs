@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use k256::ecdsa::SigningKey as BareKey;
 use k256::ecdsa::signature::hazmat::PrehashSigner;
-use omnivenue::hyperliquid::action::{Action, Order, Tif};
+use omnivenue::hyperliquid::action::{Action, Cloid, Order, OrderKind, Tif};
 use omnivenue::hyperliquid::config::Environment;
 use omnivenue::hyperliquid::rest::envelope;
 use omnivenue::hyperliquid::sign::{Terms, sign};
@@ -88,9 +88,16 @@ const fn terms(nonce: u64) -> Terms {
 
 /// Buys 0.4 HYPE at the market.
 fn order(index: u64) -> Action {
-    let id = format!("bench{index:027x}").replace(['n', 's', 'h'], "0").parse().expect("a name");
-    let cloid = omnivenue::hyperliquid::action::Cloid::of(&id).expect("32 digits");
-    Action::orders(vec![Order::limit(3, true, "50", "0.4", Tif::Ioc).named(cloid)])
+    let cloid = Cloid::parse(&format!("0x{index:032x}")).expect("32 digits");
+    Action::orders(vec![Order {
+        asset: 3,
+        is_buy: true,
+        price: "50".into(),
+        size: "0.4".into(),
+        reduce_only: false,
+        kind: OrderKind::Limit { tif: Tif::Ioc },
+        cloid: Some(cloid),
+    }])
 }
 
 /// `omnivenue testnet` in a process of its own.

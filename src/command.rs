@@ -143,6 +143,9 @@ pub(crate) fn main() -> ExitCode {
             return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
+    // The memory of this process holds keys: a crash must not write it to a file.
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     let output = cli.options.output();
     let logs = if matches!(cli.verb, Verb::Run(_)) { "info" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("OMNIVENUE_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(logs));

@@ -1,11 +1,13 @@
 //! Secrets are where they are kept, and nowhere else: not in what is printed, logged, written down or dumped.
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 
 use omnivenue::Config;
 use omnivenue::journal::{Archive, ChainKey};
 use omnivenue::sqlite::SqliteArchive;
-use serde_json::Value;
+use omnivenue_testnet::Testnet;
+use serde_json::{Value, json};
 
 use crate::support::{Home, Process, contains, signal};
 
@@ -63,6 +65,8 @@ fn base64(bytes: &[u8]) -> String {
 
 struct Safe {
     home: Home,
+    /// What must be found nowhere.
+    secrets: Vec<String>,
     /// Everything that was printed or logged.
     said: Vec<(String, Vec<u8>)>,
 }
@@ -74,7 +78,8 @@ impl Safe {
         home.write("secrets/api", &format!("{API_SECRET}\n"));
         let wallet = home.write("secrets/wallet", PRIVATE_KEY);
         std::fs::set_permissions(wallet, std::fs::Permissions::from_mode(0o600)).unwrap();
-        Self { home, said: Vec::new() }
+        let secrets = [API_KEY, API_SECRET, PRIVATE_KEY, &PRIVATE_KEY[2..], CHAIN_KEY].map(str::to_owned).to_vec();
+        Self { home, secrets, said: Vec::new() }
     }
 
     fn command(&self, arguments: &[&str]) -> std::process::Command {
@@ -102,7 +107,7 @@ impl Safe {
         let files = self.home.files().into_iter().filter(|(path, _)| !path.starts_with(&kept));
         let files = files.map(|(path, content)| (path.display().to_string(), content));
         let all: Vec<(String, Vec<u8>)> = files.chain(self.said.clone()).collect();
-        for secret in [API_KEY, API_SECRET, PRIVATE_KEY, &PRIVATE_KEY[2..], CHAIN_KEY] {
+        for secret in &self.secrets {
             for spelling in spellings(secret) {
                 for (place, content) in &all {
                     let found = content.windows(spelling.len()).any(|window| window == spelling);
@@ -160,6 +165,91 @@ fn no_secret_is_printed_logged_or_written_down() {
     let archive = |key: ChainKey| SqliteArchive::read(&safe.home.file(".omnivenue/journal.db"), key);
     assert!(archive(ChainKey::default()).is_err());
     assert!(archive(ChainKey::new(CHAIN_KEY.as_bytes())).unwrap().entries_after(0, 100).unwrap().len() > 40);
+}
+
+/// Accounts whose keys sign, at a venue that speaks Hyperliquid's own protocol and often fails.
+fn signing(testnet: &Testnet) -> Safe {
+    let urls = &testnet.urls()["hyperliquid"];
+    let mut accounts = omnivenue_testnet::Config::built_in().hyperliquid.unwrap().accounts;
+    let (own, agents) = (accounts.remove(0), accounts.remove(0));
+    let agent_key = agents.agents[0].test_key.clone().unwrap();
+    let stranger = PRIVATE_KEY.to_owned();
+    let login = |id: &str, more: &str| {
+        format!(
+            "[[account]]\nid = \"{id}\"\nvenue = \"hyperliquid\"\nenvironment = \"testnet\"\norder_lifetime = \"5s\"\n\
+             urls = {{ rest = \"{}\", stream = \"{}\" }}\ncredentials = {{ private_key = \"file:secrets/{id}\" }}\n{more}\n",
+            urls.rest, urls.stream
+        )
+    };
+    let config = login("own", "") + &login("agent", &format!("address = \"{}\"", agents.address)) + &login("stranger", "");
+    let home = Home::with_config(
+        &(config
+            + r#"
+[[agent]]
+id = "demo"
+[[deployment]]
+id = "demo"
+agent = "demo"
+accounts = [{ account = "own" }, { account = "agent" }, { account = "stranger" }]
+[timing]
+leg_deadline = "1s"
+"#),
+    );
+    std::fs::create_dir(home.file("secrets")).unwrap();
+    let keys = [("own", own.test_key.unwrap()), ("agent", agent_key), ("stranger", stranger)];
+    let mut secrets = Vec::new();
+    for (id, key) in keys {
+        let file = home.write(&format!("secrets/{id}"), &key);
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        secrets.extend([key.trim_start_matches("0x").to_owned(), key.trim_start_matches("0x").to_uppercase()]);
+    }
+    Safe { home, secrets, said: Vec::new() }
+}
+
+#[test]
+fn no_key_that_signs_is_told_by_any_request_answer_or_error() {
+    let testnet = Testnet::start(omnivenue_testnet::Config::of_venues(["hyperliquid"]).unwrap()).unwrap();
+    let faults = ["delay", "cut_before", "cut_after", "error_after", "error_before", "rate_limit", "silence"];
+    let chances: Vec<Value> = faults.iter().map(|fault| json!({ "fault": fault, "kind": "order", "per_mille": 60 })).collect();
+    testnet.control("/faults", &json!({ "chances": chances, "delay_max": "100ms" })).unwrap();
+    let mut safe = signing(&testnet);
+    let wishes: String =
+        (0..12).map(|number| signal(&format!("s-{number}"), "demo", ["HYPE", "BTC", "ETH"][number % 3], "50") + "\n").collect();
+    safe.home.write("signals.jsonl", &wishes);
+    let verbs: [&[&str]; 8] = [
+        &["doctor"],
+        &["run", "signals.jsonl"],
+        &["doctor", "--first-order", "own", "--asset", "HYPE"],
+        &["status"],
+        &["orders"],
+        &["journal", "export"],
+        &["close", "--all"],
+        &["reconcile"],
+    ];
+    let said: Vec<String> = verbs.iter().map(|verb| safe.run(verb)).collect();
+    contains(&said[0], &["is no account: nothing was ever deposited"]);
+    assert!(said[1].contains("filled"), "{}", said[1]);
+    assert!(!said[5].contains("signature"), "what is journaled of a request has no authentication");
+    let searched = safe.search();
+    assert!(searched > 20, "{searched} places were searched");
+}
+
+/// A process that crashes would leave its memory, and with it the keys, in a file that is then copied around.
+#[test]
+fn a_crash_leaves_no_core_dump() {
+    let home = Home::new();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -c unlimited; exec \"$0\" run --stay", env!("CARGO_BIN_EXE_omnivenue")]);
+    let mut command = home.settle(shell);
+    command.stdin(std::process::Stdio::piped());
+    let mut engine = Process::start(command);
+    engine.tell(&signal("s-1", "demo", "HYPE", "100"));
+    engine.line().unwrap();
+    let crashed = std::process::Command::new("kill").args(["-ABRT", &engine.id().to_string()]).status().unwrap();
+    assert!(crashed.success());
+    let ended = engine.wait();
+    assert_eq!((ended.status.signal(), ended.status.core_dumped()), (Some(6), false), "{ended:?}");
+    assert!(home.files().keys().all(|path| !path.to_string_lossy().contains("core")), "a core dump was left");
 }
 
 #[test]
