@@ -288,8 +288,8 @@ pub fn report(state: &wire::OrderState, fills: Vec<FillReport>, settled: bool) -
     let claimed = match word {
         OrderStatus::Filled if in_full => asked.max(traded),
         OrderStatus::Filled => traded,
-        // Nothing left of an order that did not fill means that the venue cleared the field.
-        _ if left.is_zero() => traded,
+        // Nothing left of an order that did not fill means that the venue cleared the field; what may only reduce may have been shrunk.
+        _ if left.is_zero() || order.reduce_only => traded,
         _ => asked.minus(left).unwrap_or(Quantity::ZERO).max(traded),
     };
     let status = match word {

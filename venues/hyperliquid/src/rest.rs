@@ -146,7 +146,9 @@ impl Client {
 
     async fn info<T: DeserializeOwned>(&self, weight: u32, body: &Value, purpose: Purpose) -> Result<T, VenueError> {
         let body = body.to_string();
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             self.permit(weight, purpose).await?;
             match self.reads.send(Request::post_json(&self.info_url, body.clone())).await {
                 Err(_) | Ok(Reply { status: 502..=504, .. }) if attempt < READ_ATTEMPTS => tokio::time::sleep(READ_PAUSE).await,
@@ -155,7 +157,6 @@ impl Client {
                 Ok(reply) => return Err(self.refused(&reply, purpose.operation)),
             }
         }
-        unreachable!("the last attempt returns")
     }
 
     fn readable<T: DeserializeOwned>(&self, body: &[u8], operation: Operation) -> Result<T, VenueError> {

@@ -468,3 +468,54 @@ pub struct Frame<'a> {
     #[serde(borrow, default)]
     pub data: Option<&'a RawValue>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(text: &str) -> Vec<ItemStatus> {
+        match serde_json::from_str(text).unwrap() {
+            ExchangeAnswer::Ok(ExchangeResponse { data: Some(ExchangeData { statuses, status }) }) => {
+                statuses.or_else(|| status.map(|status| vec![status])).unwrap()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_shape_of_answer_is_read() {
+        let statuses = items(include_str!("../fixtures/exchange_order_statuses.json"));
+        assert_eq!(statuses[0], ItemStatus::Resting { oid: 77_738_308 });
+        assert_eq!(statuses[1], ItemStatus::Filled { total_sz: "0.02".into(), avg_px: "1891.4".into(), oid: 77_747_314 });
+        assert!(matches!(&statuses[2], ItemStatus::Error(words) if words.starts_with("Order must have minimum value")));
+        assert_eq!(statuses[3..], [ItemStatus::WaitingForFill, ItemStatus::WaitingForTrigger]);
+        let canceled = items(include_str!("../fixtures/exchange_cancel.json"));
+        assert!(matches!(canceled[..], [ItemStatus::Success, ItemStatus::Error(_)]));
+        assert!(matches!(items(include_str!("../fixtures/exchange_twap_error.json"))[..], [ItemStatus::Error(_)]));
+        let default: ExchangeAnswer = serde_json::from_str(include_str!("../fixtures/exchange_default.json")).unwrap();
+        assert!(matches!(default, ExchangeAnswer::Ok(ExchangeResponse { data: None })));
+        let refused: ExchangeAnswer = serde_json::from_str(include_str!("../fixtures/exchange_err.json")).unwrap();
+        assert!(matches!(refused, ExchangeAnswer::Err(words) if words.starts_with("Invalid nonce: duplicate nonce")));
+    }
+
+    #[test]
+    fn orders_and_trades_are_read() {
+        let OrderStatus::Order { order } = serde_json::from_str(include_str!("../fixtures/info_order_status.json")).unwrap() else {
+            panic!("it is an order")
+        };
+        assert_eq!((order.order.oid, order.status.as_str(), order.order.reduce_only, order.order.cloid), (1, "filled", true, None));
+        assert!(matches!(serde_json::from_str(r#"{"status":"unknownOid"}"#).unwrap(), OrderStatus::UnknownOid));
+        let past: Vec<OrderState> = serde_json::from_str(include_str!("../fixtures/info_historical_orders.json")).unwrap();
+        assert_eq!((past[0].status.as_str(), past[0].order.tif.as_deref()), ("iocCancelRejected", Some("Ioc")));
+        let fills: Vec<Fill> = serde_json::from_str(include_str!("../fixtures/info_user_fills.json")).unwrap();
+        assert_eq!((fills[0].tid, fills[0].fee.as_str(), fills[0].side), (118_906_512_037_719, "-0.01", Side::B));
+    }
+
+    #[test]
+    fn an_answer_that_is_something_else_is_an_error() {
+        for text in ["", "null", "[]", "{}", r#"{"status":"ok"}"#, r#"{"status":"new","response":{}}"#, r#"{"status":"err","response":{}}"#]
+        {
+            assert!(serde_json::from_str::<ExchangeAnswer>(text).is_err(), "{text}");
+        }
+    }
+}
