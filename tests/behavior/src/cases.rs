@@ -6,6 +6,8 @@ mod identity;
 mod lost;
 mod market;
 mod orders;
+mod refused;
+mod restart;
 mod streams;
 
 use crate::case::Case;
@@ -13,6 +15,16 @@ use crate::case::Case;
 /// Every case there is.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    let topics = [market::cases(), orders::cases(), identity::cases(), lost::cases(), streams::cases(), books::cases(), access::cases()];
+    let topics = [
+        market::cases(),
+        orders::cases(),
+        refused::cases(),
+        identity::cases(),
+        lost::cases(),
+        restart::cases(),
+        streams::cases(),
+        books::cases(),
+        access::cases(),
+    ];
     topics.into_iter().flatten().collect()
 }

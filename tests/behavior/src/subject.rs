@@ -30,6 +30,8 @@ pub enum Fault {
     LostBefore,
     /// The answer to the next order is lost: the connection breaks, and it was done.
     LostAfter,
+    /// The next order is done, and the answer is a failure of the server where the venue knows one; otherwise it is lost.
+    ServerFailure,
     /// The connection of the next order breaks, and it is done later, within [`World::lateness`], as the venue's rules still allow then.
     LateCommit,
     /// The next order is done, and no answer ever comes.

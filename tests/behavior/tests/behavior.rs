@@ -13,12 +13,12 @@ const AT_ONCE: usize = 3;
 
 fn subjects() -> Vec<(Arc<dyn Subject>, usize)> {
     let mut subjects: Vec<(Arc<dyn Subject>, usize)> = Vec::new();
-    for (kind, at_least) in Paper::kinds().into_iter().zip([73, 73, 68, 67, 67, 62]) {
+    for (kind, at_least) in Paper::kinds().into_iter().zip([74, 74, 69, 68, 68, 63]) {
         subjects.push((Arc::new(kind), at_least));
     }
-    subjects.push((Arc::new(Paper::like(Config::spot_like())), 64));
-    subjects.push((Arc::new(HyperliquidSubject::perp()), 74));
-    subjects.push((Arc::new(HyperliquidSubject::spot()), 71));
+    subjects.push((Arc::new(Paper::like(Config::spot_like())), 65));
+    subjects.push((Arc::new(HyperliquidSubject::perp()), 75));
+    subjects.push((Arc::new(HyperliquidSubject::spot()), 72));
     subjects
 }
 

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::case::{Case, Failed, Verdict, cases, expect};
 use crate::clock;
-use crate::stage::{Stage, evidence};
+use crate::stage::Stage;
 use crate::subject::Fault;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
         an_answer_lost_after_acceptance_is_found_with_its_trades_and_fees,
         a_resting_order_whose_answer_was_lost_is_found,
         an_order_without_any_answer_is_found,
+        a_failure_of_the_server_is_no_refusal,
         an_order_lost_on_its_way_may_be_sent_again[Idempotent],
         an_order_lost_on_its_way_is_absent_for_ever_and_its_bytes_are_never_taken[Proof],
         a_burned_order_never_takes_effect[Burn],
@@ -34,10 +35,6 @@ pub(super) fn cases() -> Vec<Case> {
         a_probe_that_cannot_ask_learns_nothing,
         an_order_that_was_not_looked_at_left_nothing,
         a_cancel_whose_answer_was_lost_can_be_made_again,
-        after_a_restart_an_order_whose_answer_was_lost_is_found,
-        after_a_restart_an_order_lost_on_its_way_may_be_sent_again[Idempotent],
-        after_a_restart_an_order_lost_on_its_way_is_absent_for_ever[Proof],
-        after_a_restart_an_order_on_its_way_is_found_or_absent_for_ever[Proof],
     ]
 }
 
@@ -69,6 +66,12 @@ async fn an_order_without_any_answer_is_found(stage: Arc<Stage>) -> Verdict {
     expect(report.status == OrderStatus::Filled, || format!("filled, but {report:?}"))
 }
 
+async fn a_failure_of_the_server_is_no_refusal(stage: Arc<Stage>) -> Verdict {
+    let order = stage.lost(stage.market(Buy).await?, Fault::ServerFailure).await?;
+    let report = stage.found(&order).await?;
+    expect(report.status == OrderStatus::Filled, || format!("filled, but {report:?}"))
+}
+
 async fn an_order_lost_on_its_way_may_be_sent_again(stage: Arc<Stage>) -> Verdict {
     let order = stage.lost(stage.market(Buy).await?, Fault::LostBefore).await?;
     let evidence = stage.evidence(&order, true).await?;
@@ -82,7 +85,7 @@ async fn an_order_lost_on_its_way_may_be_sent_again(stage: Arc<Stage>) -> Verdic
 }
 
 /// Sends the bytes as a network would that had held them back, and sees that nothing comes of them.
-async fn arrives_late(stage: &Stage, order: &Journaled<Prepared>) -> Verdict {
+pub(super) async fn arrives_late(stage: &Stage, order: &Journaled<Prepared>) -> Verdict {
     // A used nonce may be the order's own, for all that this answer tells: then it says so, and only evidence says that it is not.
     let late = stage.place(order).await;
     expect(matches!(late, Err(Some(_))), || format!("that its bytes are taken no more, but {late:?}"))?;
@@ -173,7 +176,7 @@ async fn absence_that_was_proved_holds_against_an_order_on_its_way(stage: Arc<St
     }
 }
 
-fn without_time(report: OrderReport) -> OrderReport {
+pub(super) fn without_time(report: OrderReport) -> OrderReport {
     OrderReport { at: omnivenue_core::model::time::Timestamp::EPOCH, ..report }
 }
 
@@ -241,53 +244,4 @@ async fn a_cancel_whose_answer_was_lost_can_be_made_again(stage: Arc<Stage>) -> 
     let report = stage.account().cancel(&stage.instrument.symbol, order.client_order_id()).await?;
     expect(report.status == OrderStatus::Canceled, || format!("canceled, but {report:?}"))?;
     expect(stage.one(&order).await?.status == OrderStatus::Canceled, || "canceled in the venue's books".into())
-}
-
-async fn after_a_restart_an_order_whose_answer_was_lost_is_found(stage: Arc<Stage>) -> Verdict {
-    for (wish, status) in [(stage.market(Buy).await?, OrderStatus::Filled), (stage.resting().await?, OrderStatus::Open)] {
-        let order = stage.lost(wish, Fault::LostAfter).await?;
-        let before = stage.found(&order).await?;
-        let restarted = stage.world.restarted().await?;
-        match evidence(&restarted, &order, false).await? {
-            Evidence::Present(after) => {
-                expect(after.status == status, || format!("{status}, but {after:?}"))?;
-                let same = without_time(before.clone()) == without_time(after.clone());
-                expect(same, || format!("what the process before found, {before:?}, but {after:?}"))?;
-            }
-            other => return Err(Failed::Expected(format!("that it is present, but {other:?}"))),
-        }
-        let canceled = restarted.cancel(&stage.instrument.symbol, order.client_order_id()).await?;
-        let ended = if status == OrderStatus::Open { OrderStatus::Canceled } else { status };
-        expect(canceled.status == ended, || format!("{ended} after it was canceled, but {canceled:?}"))?;
-    }
-    Ok(())
-}
-
-async fn after_a_restart_an_order_lost_on_its_way_may_be_sent_again(stage: Arc<Stage>) -> Verdict {
-    let order = stage.lost(stage.market(Buy).await?, Fault::LostBefore).await?;
-    let restarted = stage.world.restarted().await?;
-    let learned = evidence(&restarted, &order, true).await?;
-    expect(matches!(learned, Evidence::Resendable { .. }), || format!("that the same bytes may be sent again, but {learned:?}"))?;
-    restarted.place(&order).await?;
-    // The bytes that the process before had sent arrive now.
-    let _whatever_it_says = stage.place(&order).await;
-    expect(stage.one(&order).await?.filled == order.request().quantity, || "that it filled once".into())
-}
-
-async fn after_a_restart_an_order_lost_on_its_way_is_absent_for_ever(stage: Arc<Stage>) -> Verdict {
-    let order = stage.lost(stage.market(Buy).await?, Fault::LostBefore).await?;
-    let learned = evidence(&stage.world.restarted().await?, &order, false).await?;
-    expect(matches!(learned, Evidence::AbsentForever { .. }), || format!("that it is absent for ever, but {learned:?}"))?;
-    arrives_late(&stage, &order).await
-}
-
-async fn after_a_restart_an_order_on_its_way_is_found_or_absent_for_ever(stage: Arc<Stage>) -> Verdict {
-    let order = stage.lost(stage.market(Buy).await?, Fault::LateCommit).await?;
-    let learned = evidence(&stage.world.restarted().await?, &order, false).await?;
-    sleep(stage.world.lateness() + Duration::from_millis(200)).await;
-    match learned {
-        Evidence::AbsentForever { .. } => stage.none(&order).await,
-        Evidence::Present(_) => stage.one(&order).await.map(|_| ()),
-        other => Err(Failed::Expected(format!("that it is present or absent for ever, but {other:?}"))),
-    }
 }

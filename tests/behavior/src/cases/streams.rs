@@ -9,7 +9,8 @@ use omnivenue_core::model::instrument::Side::Buy;
 use omnivenue_core::model::order::{FillReport, OrderReport, OrderStatus};
 
 use crate::case::{Case, Failed, Verdict, cases, expect};
-use crate::stage::{Ear, PATIENCE, Stage};
+use crate::ear::Ear;
+use crate::stage::{PATIENCE, Stage};
 use crate::subject::Fault;
 
 pub(super) fn cases() -> Vec<Case> {

@@ -284,6 +284,7 @@ impl World for HyperliquidWorld {
         let (fault, kind) = match fault {
             Fault::LostBefore => ("cut_before", "order"),
             Fault::LostAfter => ("cut_after", "order"),
+            Fault::ServerFailure => ("error_after", "order"),
             Fault::LateCommit => ("late_commit", "order"),
             Fault::Silence => ("silence", "order"),
             Fault::NotLookedAt => ("rate_limit", "order"),

@@ -159,7 +159,7 @@ impl World for PaperWorld {
     async fn strike(&self, fault: Fault) -> Result<(), String> {
         let (request, kind) = match fault {
             Fault::LostBefore => (RequestKind::Place, FaultKind::CutBefore),
-            Fault::LostAfter => (RequestKind::Place, FaultKind::CutAfter),
+            Fault::LostAfter | Fault::ServerFailure => (RequestKind::Place, FaultKind::CutAfter),
             Fault::LateCommit => (RequestKind::Place, FaultKind::LateCommit),
             // Its answer never comes, and nor does what the stream would tell meanwhile.
             Fault::Silence | Fault::Missing => (RequestKind::Place, FaultKind::Silence),
