@@ -16,6 +16,7 @@ use omnivenue_core::model::ids::{Asset, SignalId};
 use omnivenue_core::model::instrument::{AssetMap, Instrument, Side};
 use omnivenue_core::model::number::{Notional, Price};
 use omnivenue_core::model::signal::Signal;
+use omnivenue_core::venue::VenueError;
 use rust_decimal::Decimal;
 use serde_json::json;
 use tokio::time::timeout;
@@ -124,7 +125,7 @@ fn alone(config: &Config, account: &AccountConfig) -> Config {
 async fn smallest(config: &Config, account: &AccountConfig, asset: &Asset) -> Result<(Price, Notional), String> {
     let logins = open::logins(config).map_err(|error| chain(&error))?;
     let venue = Arc::clone(logins.first().ok_or("it is at no real venue")?.venue());
-    let asked = timeout(EXAMINE_WAIT, async { tokio::try_join!(venue.instruments(), venue.quotes()) }).await;
+    let asked = timeout(EXAMINE_WAIT, async { Ok::<_, VenueError>((venue.instruments().await?, venue.quotes().await?)) }).await;
     let (instruments, quotes) = asked.map_err(|_| format!("no answer within {EXAMINE_WAIT:?}"))?.map_err(|error| chain(&error))?;
     let assets = AssetMap::default();
     let of = |instrument: &&Instrument| instrument.market == account.market && assets.resolve(&instrument.base).0 == *asset;
