@@ -17,7 +17,7 @@ use crate::journal::{Reserve, Terms};
 use crate::ledger::PositionKey;
 use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, AgentId, DeploymentId, VenueId, VenueSymbol};
-use crate::model::instrument::{Instrument, Side};
+use crate::model::instrument::{Instrument, Market, Side};
 use crate::model::number::{Leverage, Notional, Price, Quantity};
 use crate::model::order::{OrderRequest, Purpose};
 
@@ -175,7 +175,8 @@ pub(crate) fn clear_close(setup: &Setup, book: &Book, leg: &LegRecord, worst_pri
         ));
     }
     let request = leg.plan.request(Purpose::Close).ok_or_else(|| Reason::new("no_order", "the leg has no order to send"))?;
-    let reduce_only = venue.is_some_and(|venue| venue.capabilities.orders.reduce_only);
+    // There is nothing to reduce on spot: balances are sold like any other.
+    let reduce_only = instrument.market == Market::Perp && venue.is_some_and(|venue| venue.capabilities.orders.reduce_only);
     Ok(Cleared(OrderRequest { quantity, worst_price, reduce_only, ..request }))
 }
 

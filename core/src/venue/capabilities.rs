@@ -63,7 +63,7 @@ pub struct OrderCapabilities {
     pub resend: Resend,
     /// How absence becomes proof.
     pub absence: Absence,
-    /// Whether an order can be told to only reduce.
+    /// Whether an order of a derivative can be told to only reduce. There is no such thing on spot.
     pub reduce_only: bool,
     /// What the account needs as a nonce.
     pub nonce: NonceRule,
