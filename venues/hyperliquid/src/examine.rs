@@ -86,9 +86,13 @@ fn agent_of(agent: &wire::ExtraAgent, now: Timestamp) -> Finding {
 
 fn role_of(account: &HyperliquidAccount, role: &wire::UserRole) -> Finding {
     let user = account.user();
+    let owner = role.data.as_ref().and_then(|data| data.master.as_deref()?.parse::<omnivenue_kit::sign::Address>().ok());
     let (grade, words) = match role.role.as_str() {
         "missing" => (Grade::Bad, format!("{user} is no account: nothing was ever deposited")),
         "agent" => (Grade::Bad, format!("{user} is an agent: give the address of the account it trades for")),
+        "subAccount" if account.vault().is_some() && owner.is_some_and(|owner| owner != account.master()) => {
+            (Grade::Bad, format!("{user} is a subAccount of another account than {}", account.master()))
+        }
         "subAccount" | "vault" if account.vault().is_none() => (Grade::Bad, format!("{user} is a {}: give it as vault_address", role.role)),
         other => (Grade::Good, format!("{user} is a {other}")),
     };

@@ -18,6 +18,8 @@ use crate::wire;
 
 /// The venue sends the middles of all books about once a second; silence for so long is a fault.
 const STALE_AFTER: Duration = Duration::from_secs(60);
+/// How long further coins are waited for before a new connection takes over.
+const GATHER: Duration = Duration::from_millis(200);
 const MIDS: &str = "allMids";
 
 /// What the stream tells.
@@ -69,6 +71,7 @@ pub(crate) async fn stream(venue: &Hyperliquid, sink: Sink<Quote>) -> Result<(),
     let _place = venue.connection(Operation::Quotes)?;
     let mut watching = venue.watched();
     loop {
+        venue.connect(Operation::Quotes).await?;
         let watched = watching.borrow_and_update().clone();
         let config = SessionConfig::new(venue.config().ws());
         let mut session = Session::connect(&config, stream::Json(read), subscriptions(&watched)).await.map_err(failed)?;
@@ -78,7 +81,11 @@ pub(crate) async fn stream(venue: &Hyperliquid, sink: Sink<Quote>) -> Result<(),
             let event = tokio::select! {
                 event = session.next() => event.map_err(failed)?,
                 changed = watching.changed() => match changed {
-                    Ok(()) => break,
+                    Ok(()) => {
+                        // Coins come in groups.
+                        tokio::time::sleep(GATHER).await;
+                        break;
+                    }
                     Err(_) => return Ok(()),
                 },
             };

@@ -272,6 +272,7 @@ impl Stream<'_> {
             Subscription::new(kind, subscribe(&aggregated))
         });
         let config = SessionConfig::new(self.account.hyperliquid().config().ws());
+        self.account.hyperliquid().connect(Operation::Stream).await?;
         let session = Session::connect(&config, Json(read), subscriptions.into()).await;
         let mut session = session.map_err(|error| failed(client, Operation::Stream, error))?;
         let mut look_ups = tokio::time::interval(LOOK_UP_EVERY);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use omnivenue_core::model::ids::{VenueId, VenueSymbol};
@@ -12,6 +13,7 @@ use omnivenue_core::venue::{
     VenueError,
 };
 use omnivenue_kit::nonce::Nonces;
+use omnivenue_kit::permits::{Budget, PermitError, Permits, Use};
 use omnivenue_kit::sign::Address;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
@@ -26,6 +28,8 @@ use crate::{quotes, wire};
 pub const USERS_MAX: usize = 10;
 /// The connections we make at most: the stored copies of the documentation differ between 10 and 100.
 pub const CONNECTIONS_MAX: usize = 10;
+/// New connections: the venue's limit is 30 a minute, by one copy of its documentation. The last ones are for accounts.
+const CONNECTS: Budget = Budget { capacity: 25, window: Duration::from_secs(60), reserved: 12 };
 /// The coins whose best prices are followed one by one; all others are followed by the middle of their books.
 pub const WATCHED_MAX: usize = 100;
 
@@ -39,6 +43,7 @@ pub struct Hyperliquid {
     nonces: Mutex<BTreeMap<Address, Arc<Nonces>>>,
     budgets: Budgets,
     connections: Semaphore,
+    connects: Permits,
     watched: watch::Sender<BTreeSet<VenueSymbol>>,
 }
 
@@ -63,6 +68,7 @@ impl Hyperliquid {
             nonces: Mutex::default(),
             budgets: Budgets::default(),
             connections: Semaphore::new(CONNECTIONS_MAX),
+            connects: Permits::new(CONNECTS),
             watched: watch::Sender::new(BTreeSet::new()),
             config,
         }))
@@ -130,6 +136,13 @@ impl Hyperliquid {
 
     pub(crate) fn watched(&self) -> watch::Receiver<BTreeSet<VenueSymbol>> {
         self.watched.subscribe()
+    }
+
+    /// Waits until one more connection may be made: a venue that is down is not asked more often than it allows.
+    pub(crate) async fn connect(&self, operation: Operation) -> Result<(), VenueError> {
+        let usage = if operation == Operation::Stream { Use::Exit } else { Use::Entry };
+        let refused = |error: PermitError| self.client.error(operation, ErrorKind::RateLimited, Effect::NotSent, error.to_string());
+        self.connects.take(1, usage).await.map_err(refused)
     }
 
     /// A place for one more connection.
