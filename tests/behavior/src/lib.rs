@@ -17,4 +17,4 @@ pub use self::ear::Ear;
 pub use self::run::{Report, run};
 pub use self::stage::{PATIENCE, Stage, evidence, is_near};
 pub use self::subject::{Fault, Subject, TrueOrder, Truth, World};
-pub use self::subjects::{HyperliquidSubject, Paper};
+pub use self::subjects::{HyperliquidSubject, Paper, PaperOnHyperliquid};

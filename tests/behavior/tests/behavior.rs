@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use omnivenue_behavior::{HyperliquidSubject, Paper, Report, Subject, run};
+use omnivenue_behavior::{HyperliquidSubject, Paper, PaperOnHyperliquid, Report, Subject, run};
 use omnivenue_paper::Config;
 
 /// Runs subjects at once, each on a thread of its own: most of their time they wait.
@@ -17,6 +17,7 @@ fn subjects() -> Vec<(Arc<dyn Subject>, usize)> {
         subjects.push((Arc::new(kind), at_least));
     }
     subjects.push((Arc::new(Paper::like(Config::spot_like())), 65));
+    subjects.push((Arc::new(PaperOnHyperliquid), 74));
     subjects.push((Arc::new(HyperliquidSubject::perp()), 75));
     subjects.push((Arc::new(HyperliquidSubject::spot()), 72));
     subjects

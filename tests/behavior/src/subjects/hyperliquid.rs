@@ -78,21 +78,34 @@ impl Subject for HyperliquidSubject {
     }
 
     async fn open(&self) -> Result<Box<dyn World>, String> {
-        let config = configured();
-        let main = config.accounts.first().cloned().ok_or("an account")?;
-        let config = omnivenue_testnet::Config { admin_port: 0, hyperliquid: Some(config) };
-        // It makes a runtime of its own, which must not happen on a thread that runs one.
-        let started = std::thread::spawn(move || Testnet::start(config)).join().map_err(|_| "the testnet panicked")?;
-        let testnet = started.map_err(|error| error.to_string())?;
-        let urls = testnet.urls().get("hyperliquid").ok_or("where hyperliquid is")?;
-        let config = Config {
-            rest_url: Some(urls.rest.clone()),
-            ws_url: Some(urls.stream.clone()),
-            order_lifetime: Duration::from_secs(5),
-            ..Config::new(Environment::Testnet)
-        };
+        let (testnet, main) = start()?;
+        let config = reached(&testnet)?;
         Ok(Box::new(HyperliquidWorld::new(self, testnet, config, &main)?))
     }
+}
+
+/// A testnet, and its account `main`.
+pub(super) fn start() -> Result<(Testnet, AccountConfig), String> {
+    let config = configured();
+    let main = config.accounts.first().cloned().ok_or("an account")?;
+    let testnet = Testnet::start(omnivenue_testnet::Config { admin_port: 0, hyperliquid: Some(config) });
+    Ok((testnet.map_err(|error| error.to_string())?, main))
+}
+
+/// How the adapter reaches it.
+fn reached(testnet: &Testnet) -> Result<Config, String> {
+    let urls = testnet.urls().get("hyperliquid").ok_or("where hyperliquid is")?;
+    Ok(Config {
+        rest_url: Some(urls.rest.clone()),
+        ws_url: Some(urls.stream.clone()),
+        order_lifetime: Duration::from_secs(5),
+        ..Config::new(Environment::Testnet)
+    })
+}
+
+/// The venue that a testnet is, for whoever only looks at its prices.
+pub(super) fn watched(testnet: &Testnet) -> Result<Arc<dyn Venue>, String> {
+    Ok(venue(&reached(testnet)?)? as Arc<dyn Venue>)
 }
 
 /// Who trades with which key.

@@ -85,6 +85,20 @@ impl Paper {
     }
 }
 
+/// The exchange with two accounts, hardly any latency, and lateness within bounds.
+pub(super) fn calm(mut config: Config) -> Config {
+    let millisecond = Duration::from_millis(1);
+    config.latency = Latency { request: millisecond, answer: millisecond, jitter: millisecond };
+    config.faults = FaultConfig {
+        late_commit_max: LATE_MAX,
+        late_fill_max: LATE_MAX,
+        silence_for: LATE_MAX,
+        false_not_found_max: 100,
+        ..FaultConfig::default()
+    };
+    ["main", "sub"].into_iter().fold(config, |config, name| config.with_account(&constant(name), constant("USDC"), constant("10000")))
+}
+
 fn is_traded(spec: &InstrumentSpec) -> bool {
     spec.base.as_str() == "HYPE"
 }
@@ -102,27 +116,35 @@ impl Subject for Paper {
 
     async fn open(&self) -> Result<Box<dyn World>, String> {
         let exchange = PaperExchange::open(self.config.clone(), None).map_err(|error| error.to_string())?;
-        let spec = self.config.instruments.iter().find(|spec| is_traded(spec)).ok_or("an instrument of HYPE")?;
-        let world = PaperWorld {
-            venue: exchange.venue(),
-            accounts: self.config.accounts.keys().map(|id| exchange.account(id)).collect(),
-            stranger: exchange.account(&constant("stranger")),
-            symbol: spec.symbol.clone(),
-            instrument: Instrument::new(spec.clone()).map_err(|error| error.to_string())?,
-            exchange,
-        };
+        let world = PaperWorld::new(exchange)?;
         world.set_price(constant("38")).await?;
         Ok(Box::new(world))
     }
 }
 
-struct PaperWorld {
+/// The simulated exchange on quotes that it is given by hand.
+pub(super) struct PaperWorld {
     exchange: PaperExchange,
     venue: Arc<dyn Venue>,
     accounts: Vec<Arc<dyn Account>>,
     stranger: Arc<dyn Account>,
     symbol: VenueSymbol,
     instrument: Instrument,
+}
+
+impl PaperWorld {
+    pub(super) fn new(exchange: PaperExchange) -> Result<Self, String> {
+        let config = exchange.config();
+        let spec = config.instruments.iter().find(|spec| is_traded(spec)).ok_or("an instrument of HYPE")?;
+        Ok(Self {
+            venue: exchange.venue(),
+            accounts: config.accounts.keys().map(|id| exchange.account(id)).collect(),
+            stranger: exchange.account(&constant("stranger")),
+            symbol: spec.symbol.clone(),
+            instrument: Instrument::new(spec.clone()).map_err(|error| error.to_string())?,
+            exchange,
+        })
+    }
 }
 
 const STOPPED: &str = "the exchange still runs";
