@@ -6,7 +6,7 @@ use std::time::Duration;
 use omnivenue_testnet::{Config, Testnet, TestnetError};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, World, ask, limit, one};
+use crate::world::{Answer, Key, World, ask, limit, one};
 
 #[test]
 fn every_question_of_the_known_clients_has_an_answer() {
@@ -77,6 +77,22 @@ fn an_agent_s_address_and_a_stranger_s_have_nothing() {
         assert_eq!((&state["marginSummary"]["accountValue"], &state["assetPositions"]), (&json!("0.0"), &json!([])));
         assert_eq!(world.info(&json!({ "type": "openOrders", "user": user })), json!([]));
     }
+}
+
+#[test]
+fn nobody_sees_or_cancels_another_s_order_by_its_number() {
+    let world = World::new();
+    let oid = world.act(&one(limit(true, "30", "Gtc", &world.cloid()))).status()["resting"]["oid"].clone();
+    let truth = world.truth();
+    let (other, _) = truth["accounts"].as_object().unwrap().iter().find(|(_, account)| account["name"] == "other").unwrap();
+    let seen = world.info(&json!({ "type": "orderStatus", "user": other, "oid": oid }));
+    assert_eq!(seen, json!({ "status": "unknownOid" }));
+    let key = Key::of("omnivenue testnet: account other");
+    assert_eq!(key.address(), *other);
+    let cancel = json!({ "type": "cancel", "cancels": [{ "a": 3, "o": oid }] });
+    let refused = world.post("/exchange", &key.envelope(&cancel, world.nonce(), None, None)).status();
+    assert!(refused["error"].as_str().unwrap().starts_with("Order was never placed"), "{refused}");
+    assert_eq!(world.order_at(&oid)["status"], "open");
 }
 
 #[test]

@@ -94,6 +94,27 @@ fn requests_travel_by_stream_too() {
 }
 
 #[test]
+fn so_many_requests_are_in_flight_and_no_more() {
+    let world = World::with(|config| config.limits.posts = 2);
+    world.fault("silence", "exchangeStatus", 2);
+    let mut stream = world.stream();
+    let mut ask = |id: u64, kind: &str| {
+        stream.send(&json!({ "method": "post", "id": id, "request": { "type": "info", "payload": { "type": kind } } }));
+        (id == 3 || id == 4).then(|| stream.on("post")["data"].clone())
+    };
+    ask(1, "exchangeStatus");
+    ask(2, "exchangeStatus");
+    // Two never end, so that there is no room for a third.
+    assert_eq!(ask(3, "allMids").unwrap()["response"], json!({ "type": "error", "payload": "Too many inflight posts" }));
+    // Other connections have room of their own, and what was answered makes room.
+    let mut other = world.stream();
+    for id in 0..5 {
+        other.send(&json!({ "method": "post", "id": id, "request": { "type": "info", "payload": { "type": "allMids" } } }));
+        assert_eq!(other.on("post")["data"]["response"]["type"], "info");
+    }
+}
+
+#[test]
 fn what_cannot_be_subscribed_to_is_an_error() {
     let world = World::new();
     let mut stream = world.stream();
