@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Keeps the README true: its Rust program is the example's, line by line. `readme.py config` prints its configuration, to be tried."""
+"""Keeps the README true: its Rust program is the example's, line by line. `readme.py config N` prints its Nth configuration, whole, to be
+tried: one that shows accounts alone gets an agent that trades on them."""
 
 import pathlib
 import re
@@ -8,17 +9,27 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def block(language):
-    found = re.search(rf"^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+def blocks(language):
+    found = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
     if not found:
         sys.exit(f"the README has no block of {language}")
-    return found.group(1)
+    return found
+
+
+def config(number):
+    text = blocks("toml")[number]
+    if "[[agent]]" in text:
+        return text
+    accounts = ", ".join(f'{{ account = "{name}" }}' for name in re.findall(r'^id = "(.+)"$', text, re.M))
+    return f'{text}\n[[agent]]\nid = "demo"\n\n[[deployment]]\nid = "demo"\nagent = "demo"\naccounts = [{accounts}]\n'
 
 
 def main():
-    if sys.argv[1:] == ["config"]:
-        print(block("toml"), end="")
-    elif block("rust") not in (ROOT / "examples/fan_out.rs").read_text():
+    if sys.argv[1:] == ["configs"]:
+        print(*range(len(blocks("toml"))))
+    elif len(sys.argv) == 3 and sys.argv[1] == "config":
+        print(config(int(sys.argv[2])), end="")
+    elif blocks("rust")[0] not in (ROOT / "examples/fan_out.rs").read_text():
         sys.exit("the README's Rust program is no longer the one in examples/fan_out.rs")
 
 
