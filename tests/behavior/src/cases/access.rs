@@ -13,7 +13,7 @@ pub(super) fn cases() -> Vec<Case> {
         a_stranger_may_not_trade_and_is_told_so,
         good_credentials_are_found_good,
         bad_credentials_are_found_bad,
-        examining_trades_nothing,
+        examining_neither_trades_nor_cancels,
         findings_and_errors_tell_no_secret,
     ]
 }
@@ -56,7 +56,9 @@ async fn bad_credentials_are_found_bad(stage: Arc<Stage>) -> Verdict {
     }
 }
 
-async fn examining_trades_nothing(stage: Arc<Stage>) -> Verdict {
+async fn examining_neither_trades_nor_cancels(stage: Arc<Stage>) -> Verdict {
+    stage.placed(stage.resting().await?).await?;
+    stage.placed(stage.market(Buy).await?).await?;
     let before = stage.truth().await?;
     stage.account().examine().await?;
     let after = stage.truth().await?;
