@@ -56,8 +56,7 @@ impl FaultKind {
     }
 }
 
-/// Which requests or frames: a kind in the venue's own word (`order`, `orderStatus`, `userFills`), all of a group (`action`, `info`,
-/// `stream`), or `*`.
+/// The kind that every request and every frame fits.
 fn any() -> String {
     "*".into()
 }

@@ -55,6 +55,9 @@ pub(crate) struct Account {
     pub(crate) schedules_triggered: (u64, u32),
 }
 
+/// Agents of one account, expired ones included, that are remembered.
+const REMEMBERED_MAX: usize = 100;
+
 /// All accounts by address.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts {
@@ -160,6 +163,10 @@ impl Accounts {
         let named = account.agents.iter().filter(|other| other.name.is_some() && other.valid_until >= now_ms).count();
         if agent.name.is_some() && named >= NAMED_MAX {
             return Err("Too many extra agents.".into());
+        }
+        // The ones that expired longest ago are forgotten first.
+        if account.agents.len() >= REMEMBERED_MAX {
+            account.agents.remove(0);
         }
         account.agents.push(agent);
         Ok(())

@@ -77,8 +77,10 @@ impl Hyperliquid {
         }
         let now_ms = self.now_ms();
         if envelope.expires_after.is_some_and(|expires| now_ms > expires) {
+            // What has expired counts five times.
+            let more = limits::batch(&envelope.action).saturating_mul(4);
             if let Some(account) = self.accounts.get_mut(&who.account) {
-                account.actions_used = account.actions_used.saturating_add(4);
+                account.actions_used = account.actions_used.saturating_add(more);
             }
             return Err(format!("Action expired: expiresAfter {} < {now_ms}", envelope.expires_after.unwrap_or_default()).into());
         }

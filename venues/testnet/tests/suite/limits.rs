@@ -46,6 +46,14 @@ fn an_address_has_so_many_actions_and_more_by_trading() {
 }
 
 #[test]
+fn what_has_expired_counts_five_times() {
+    let world = World::new();
+    let expired = world.key.envelope(&json!({ "type": "noop" }), world.nonce(), None, Some(world.now() - 1));
+    assert!(world.post("/exchange", &expired).words().starts_with("Action expired"));
+    assert_eq!(world.account()["actions_used"], 5);
+}
+
+#[test]
 fn actions_can_be_bought() {
     let world = World::new();
     assert_eq!(world.act(&json!({ "type": "reserveRequestWeight", "weight": 1000 })).ok()["status"], "ok");
