@@ -9,7 +9,7 @@ use omnivenue_behavior::{HyperliquidSubject, Paper, PaperOnHyperliquid, Report, 
 use omnivenue_paper::Config;
 
 /// Runs subjects at once, each on a thread of its own: most of their time they wait.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 5;
 
 fn subjects() -> Vec<(Arc<dyn Subject>, usize)> {
     let mut subjects: Vec<(Arc<dyn Subject>, usize)> = Vec::new();
