@@ -9,7 +9,7 @@ use omnivenue_kit::sign::Address;
 use crate::account::HyperliquidAccount;
 use crate::action::{Action, CancelByCloid, CancelByOid, Modify, Order};
 use crate::rest::{Purpose, envelope, weight_of};
-use crate::sign::UserAction;
+use crate::user_action::UserAction;
 use crate::{sign, wire};
 
 /// How many orders, cancels or replacements one request may have here: enough for any use, and a bound on what one error can concern.

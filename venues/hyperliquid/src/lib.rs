@@ -6,6 +6,7 @@ pub mod action;
 pub mod convert;
 pub mod errors;
 pub mod sign;
+pub mod user_action;
 pub mod wire;
 
 pub mod rest;
@@ -16,9 +17,12 @@ mod venue;
 
 mod budget;
 mod examine;
+mod frames;
 mod intent;
+mod joiner;
 mod leverage;
 mod memory;
+mod pack;
 mod probe;
 mod quotes;
 mod snapshot;

@@ -24,7 +24,7 @@ use crate::account::HyperliquidAccount;
 use crate::action::{Action, Cloid, OrderRef};
 use crate::convert::{self, ConvertError};
 use crate::errors;
-use crate::intent::Intent;
+use crate::intent::{Intent, is_immediate};
 use crate::rest::{LIST_MAX, Purpose};
 use crate::wire;
 
@@ -78,12 +78,12 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// All trades since an instant, as far as the venue gives them.
-    pub(crate) async fn trades(&self, since: Timestamp) -> Result<Trades, VenueError> {
+    /// All trades since an instant, until another where one is given, as far as the venue gives them.
+    pub(crate) async fn trades(&self, since: Timestamp, until: Option<Timestamp>) -> Result<Trades, VenueError> {
         let mut fills: Vec<wire::Fill> = Vec::new();
         let (mut from, mut seen) = (since, BTreeSet::new());
         for _ in 0..PAGES_MAX {
-            let page = self.account.client().fills_since(self.account.user(), from, self.purpose).await?;
+            let page = self.account.client().fills(self.account.user(), from, until, self.purpose).await?;
             let (full, last) = (page.len() >= LIST_MAX, page.iter().map(|fill| fill.time).max());
             // The next page begins with the instant at which this one ends.
             fills.extend(page.into_iter().filter(|fill| seen.insert(fill.tid)));
@@ -98,7 +98,7 @@ impl<'a> Desk<'a> {
     /// The order with all its trades, and totals that agree.
     pub(crate) async fn completed(&self, state: &wire::OrderState) -> Result<OrderReport, VenueError> {
         // Trades are asked for after the order: what its state counts is among them.
-        let trades = self.trades(Timestamp::from_millis(state.order.timestamp)).await?;
+        let trades = self.trades(Timestamp::from_millis(state.order.timestamp), None).await?;
         self.report(state, &trades.fills)
     }
 
@@ -122,6 +122,8 @@ struct Question<'a> {
     cloid: Cloid,
     /// It cannot have been made before.
     made_after: Timestamp,
+    /// It cannot have traded after; absent where it can rest.
+    trades_until: Option<Timestamp>,
 }
 
 /// An order that the venue knows.
@@ -157,7 +159,7 @@ impl Desk<'_> {
         // An order can move from the open ones to the past ones while we ask, not back; its trades come with it.
         let open = client.open_orders(user, self.purpose).await?;
         let past = client.historical_orders(user, self.purpose).await?;
-        let trades = self.trades(question.made_after).await?;
+        let trades = self.trades(question.made_after, question.trades_until).await?;
         let mut listed = past.iter().find(|state| state.order.cloid.as_ref() == Some(&question.cloid)).cloned();
         if listed.is_none() {
             let resting = open.iter().find(|order| order.cloid.as_ref() == Some(&question.cloid));
@@ -236,7 +238,8 @@ pub(crate) async fn probe(
     let intent = account.intent(order, Operation::Probe)?;
     let cloid = Cloid::of(order.client_order_id())
         .map_err(|error| account.error(Operation::Probe, ErrorKind::Internal, Effect::NotSent, error.to_string()))?;
-    let question = Question { order, cloid, made_after: before(intent.deadline(), MADE_BEFORE) };
+    let trades_until = is_immediate(&order.request().order).then(|| intent.deadline().after(MARGIN));
+    let question = Question { order, cloid, made_after: before(intent.deadline(), MADE_BEFORE), trades_until };
     let case = Case { account, desk: account.desk(Purpose::read(Operation::Probe)), question, intent };
     case.decide(permission).await
 }
@@ -314,7 +317,8 @@ impl Case<'_> {
         // The same nonce, key and account; no deadline of its own, which could pass on the way.
         let terms = crate::sign::Terms { expires_after: None, ..self.intent.terms() };
         match self.account.send_signed(&Action::Noop.to_json(), &terms, Operation::Probe).await {
-            Ok(_) => Ok(Burn::Taken),
+            Ok(None) => Ok(Burn::Taken),
+            Ok(Some(items)) => Ok(Burn::Failed(format!("answered with {items:?}"))),
             Err(error) => match error.code.as_deref() {
                 Some(errors::DUPLICATE_NONCE | errors::NONCE_TOO_LOW) => Ok(Burn::Used(error.message)),
                 _ => Ok(Burn::Failed(error.message)),

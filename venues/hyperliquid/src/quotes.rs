@@ -12,7 +12,7 @@ use omnivenue_core::venue::{Operation, Quote, Sink, VenueError};
 use omnivenue_kit::stream::{Event, Frame, Session, SessionConfig, Subscription};
 
 use crate::convert::{self, Listing};
-use crate::stream::{self, Channel};
+use crate::frames::{self, Channel};
 use crate::venue::Hyperliquid;
 use crate::wire;
 
@@ -57,24 +57,24 @@ fn read(channel: &Channel<'_>) -> Frame<Prices> {
 }
 
 fn subscriptions(watched: &BTreeSet<VenueSymbol>) -> Vec<Subscription> {
-    let mids = Subscription::new(MIDS, stream::subscribe(&serde_json::json!({"type": "allMids"}))).stale_after(STALE_AFTER).drop_oldest();
+    let mids = Subscription::new(MIDS, frames::subscribe(&serde_json::json!({"type": "allMids"}))).stale_after(STALE_AFTER).drop_oldest();
     let best = watched.iter().map(|symbol| {
         let coin = symbol.as_str();
-        Subscription::new(best_key(coin), stream::subscribe(&serde_json::json!({"type": "bbo", "coin": coin}))).drop_oldest()
+        Subscription::new(best_key(coin), frames::subscribe(&serde_json::json!({"type": "bbo", "coin": coin}))).drop_oldest()
     });
     std::iter::once(mids).chain(best).collect()
 }
 
 /// Delivers quotes until the connection or the sink ends. When another coin is to be watched, a new connection takes over.
 pub(crate) async fn stream(venue: &Hyperliquid, sink: Sink<Quote>) -> Result<(), VenueError> {
-    let failed = |error| stream::failed(venue.client(), Operation::Quotes, error);
+    let failed = |error| frames::failed(venue.client(), Operation::Quotes, error);
     let _place = venue.connection(Operation::Quotes)?;
     let mut watching = venue.watched();
     loop {
         venue.connect(Operation::Quotes).await?;
         let watched = watching.borrow_and_update().clone();
         let config = SessionConfig::new(venue.config().ws());
-        let mut session = Session::connect(&config, stream::Json(read), subscriptions(&watched)).await.map_err(failed)?;
+        let mut session = Session::connect(&config, frames::Json(read), subscriptions(&watched)).await.map_err(failed)?;
         // A coin is quoted by its middle until its best prices have come once.
         let mut seen = BTreeSet::new();
         loop {
@@ -104,8 +104,8 @@ pub(crate) async fn stream(venue: &Hyperliquid, sink: Sink<Quote>) -> Result<(),
                     }
                     Prices::Unreadable(why) => return Err(venue.client().unreadable(Operation::Quotes, why)),
                 },
-                Event::Stale { key, age } => return Err(stream::stale(venue.client(), Operation::Quotes, &key, age)),
-                Event::Error(words) => return Err(stream::complaint(venue.client(), Operation::Quotes, &words)),
+                Event::Stale { key, age } => return Err(frames::stale(venue.client(), Operation::Quotes, &key, age)),
+                Event::Error(words) => return Err(frames::complaint(venue.client(), Operation::Quotes, &words)),
             };
             for quote in quotes {
                 // A later quote replaces one that found no room.
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn frames_become_quotes() {
-        let frame = |text: &str| match stream::read_with(text, read) {
+        let frame = |text: &str| match frames::read_with(text, read) {
             Frame::Data(key, prices) => (key, prices),
             other => panic!("{other:?}"),
         };

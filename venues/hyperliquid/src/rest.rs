@@ -328,12 +328,21 @@ impl Client {
         Ok(orders)
     }
 
-    /// Trades since an instant, oldest first, at most 2000. Weight 20 and one per 20 trades.
+    /// Trades since an instant, until another where one is given; oldest first, at most 2000. Weight 20 and one per 20 trades.
     ///
     /// # Errors
     /// Those of any question.
-    pub async fn fills_since(&self, user: Address, since: Timestamp, purpose: Purpose) -> Result<Vec<wire::Fill>, VenueError> {
-        let body = json!({"type": "userFillsByTime", "user": user, "startTime": since.as_millis().max(0), "aggregateByTime": false});
+    pub async fn fills(
+        &self,
+        user: Address,
+        since: Timestamp,
+        until: Option<Timestamp>,
+        purpose: Purpose,
+    ) -> Result<Vec<wire::Fill>, VenueError> {
+        let mut body = json!({"type": "userFillsByTime", "user": user, "startTime": since.as_millis().max(0), "aggregateByTime": false});
+        if let Some(until) = until {
+            body["endTime"] = until.as_millis().into();
+        }
         let fills: Vec<wire::Fill> = self.info(20, &body, purpose).await?;
         self.count_items(fills.len(), 20);
         Ok(fills)

@@ -30,7 +30,7 @@ pub(crate) async fn take(account: &HyperliquidAccount, since: Option<Timestamp>)
     // Orders first: what their totals count is among the trades that are asked for after them.
     let (open, past, _) =
         tokio::try_join!(client.open_orders(user, PURPOSE), client.historical_orders(user, PURPOSE), client.time(PURPOSE))?;
-    let (trades, funds) = tokio::try_join!(desk.trades(since.unwrap_or(Timestamp::EPOCH)), funds(account))?;
+    let (trades, funds) = tokio::try_join!(desk.trades(since.unwrap_or(Timestamp::EPOCH), None), funds(account))?;
     if let Err(error) = account.hyperliquid().budgets().refresh(client, user, TOLD_LATELY, PURPOSE).await {
         tracing::debug!(account = %account.name(), %error, "the budget of actions could not be asked for");
     }

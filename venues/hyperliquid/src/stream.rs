@@ -1,106 +1,22 @@
-//! The stream: subscriptions, frames, and what they tell of an account.
+//! What the stream tells of an account.
 //!
 //! Reconnecting is the engine's: a stream ends with an error when anything about it is in doubt, and a snapshot covers what was missed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use omnivenue_core::model::instrument::Market;
 use omnivenue_core::model::order::OrderReport;
 use omnivenue_core::model::time::Timestamp;
-use omnivenue_core::venue::{Closed, Effect, Operation, Sink, VenueError};
-use omnivenue_kit::stream::{Event, Frame, KeepAlive, Protocol, Session, SessionConfig, StreamError, Subscription};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use omnivenue_core::venue::{Closed, Operation, Sink, VenueError};
+use omnivenue_kit::stream::{Event, Frame, Session, SessionConfig, Subscription};
+use serde_json::json;
 
 use crate::account::HyperliquidAccount;
 use crate::action::OrderRef;
-use crate::convert::{self, ConvertError};
-use crate::rest::{Client, Purpose};
+use crate::convert::ConvertError;
+use crate::frames::{Channel, Json, complaint, failed, stale, subscribe};
+use crate::joiner::Joiner;
+use crate::rest::Purpose;
 use crate::wire;
-
-/// The text that subscribes.
-pub(crate) fn subscribe(subscription: &Value) -> String {
-    json!({"method": "subscribe", "subscription": subscription}).to_string()
-}
-
-/// A frame with the name of its channel.
-pub(crate) struct Channel<'a> {
-    pub(crate) name: &'a str,
-    data: &'a str,
-}
-
-impl Channel<'_> {
-    /// Its content, or what is wrong with it: a frame that cannot be read is news that is missing.
-    pub(crate) fn read<T: DeserializeOwned, M>(&self, good: impl FnOnce(T) -> M, bad: impl FnOnce(String) -> M) -> M {
-        match serde_json::from_str(self.data) {
-            Ok(content) => good(content),
-            Err(error) => bad(format!("a frame of {} cannot be read: {error}", self.name)),
-        }
-    }
-}
-
-/// The venue's frames, with the meaning of their data channels.
-pub(crate) struct Json<M>(pub(crate) fn(&Channel<'_>) -> Frame<M>);
-
-impl<M: Send + 'static> Protocol for Json<M> {
-    type Message = M;
-
-    fn read(&self, text: &str) -> Frame<M> {
-        read_with(text, self.0)
-    }
-
-    fn keep_alive(&self) -> KeepAlive {
-        // The venue drops a connection it has sent nothing to for a minute. Source: "Timeouts and heartbeats", read 2026-11.
-        KeepAlive::Text(r#"{"method":"ping"}"#.to_owned())
-    }
-}
-
-/// What a frame is; data goes to `meaning`.
-pub(crate) fn read_with<M>(text: &str, meaning: fn(&Channel<'_>) -> Frame<M>) -> Frame<M> {
-    // The greeting is no JSON.
-    let Ok(frame) = serde_json::from_str::<wire::Frame<'_>>(text) else { return Frame::Other };
-    let data = frame.data.map_or("null", |data| data.get());
-    match frame.channel.as_str() {
-        "pong" => Frame::Pong,
-        "error" => Frame::Error(serde_json::from_str(data).unwrap_or_else(|_| data.to_owned())),
-        "subscriptionResponse" => acknowledged(data).map_or(Frame::Other, Frame::Ack),
-        name => meaning(&Channel { name, data }),
-    }
-}
-
-/// The key of the subscription that is acknowledged: its type, and its coin where it has one.
-fn acknowledged(data: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Response {
-        subscription: Echo,
-    }
-    #[derive(Deserialize)]
-    struct Echo {
-        #[serde(rename = "type")]
-        kind: String,
-        coin: Option<String>,
-    }
-    let Response { subscription: Echo { kind, coin } } = serde_json::from_str(data).ok()?;
-    Some(coin.map_or(kind.clone(), |coin| format!("{kind}:{coin}")))
-}
-
-pub(crate) fn failed(client: &Client, operation: Operation, error: StreamError) -> VenueError {
-    let mut failed = client.error(operation, error.kind(), Effect::Unknown, error.to_string());
-    failed.source = Some(error.into());
-    failed
-}
-
-pub(crate) fn stale(client: &Client, operation: Operation, key: &str, age: Duration) -> VenueError {
-    use omnivenue_core::venue::ErrorKind;
-    client.error(operation, ErrorKind::Timeout, Effect::Unknown, format!("{key} has been silent for {age:?}"))
-}
-
-pub(crate) fn complaint(client: &Client, operation: Operation, words: &str) -> VenueError {
-    use omnivenue_core::venue::ErrorKind;
-    client.error(operation, ErrorKind::Unavailable, Effect::Unknown, format!("the stream complains: {words}"))
-}
 
 /// What the stream tells of an account.
 #[derive(Debug)]
@@ -121,10 +37,6 @@ fn read(channel: &Channel<'_>) -> Frame<News> {
     }
 }
 
-/// How many orders are remembered, to join trades with: far more than can rest at once.
-const ORDERS_MAX: usize = 8192;
-/// How many trades are remembered, to tell those that were never streamed.
-const TRADES_MAX: usize = 32_768;
 /// Trades of the first frame that are told: what may have happened while nothing listened. Older ones are in the snapshot that the engine takes.
 const OVERLAP: Duration = Duration::from_secs(60);
 /// How often trades whose order the stream has not named are looked up.
@@ -135,91 +47,6 @@ const LOOK_UPS_AT_ONCE: usize = 8;
 const LOOK_UPS_MAX: u32 = 20;
 /// How old a trade is before it counts as never streamed.
 const LATE_AFTER: Duration = Duration::from_secs(10);
-
-/// Joins orders and trades: orders come without trades, trades without our names.
-pub(crate) struct Joiner {
-    market: Market,
-    orders: BTreeMap<u64, (wire::OrderState, Vec<wire::Fill>)>,
-    /// Trades whose order is not known yet, and how often it was asked for.
-    waiting: BTreeMap<u64, (Vec<wire::Fill>, u32)>,
-    told: BTreeSet<u64>,
-    told_in_order: VecDeque<u64>,
-}
-
-impl Joiner {
-    pub(crate) fn new(market: Market) -> Self {
-        Self { market, orders: BTreeMap::new(), waiting: BTreeMap::new(), told: BTreeSet::new(), told_in_order: VecDeque::new() }
-    }
-
-    fn is_ours(&self, coin: &str) -> bool {
-        convert::is_of(coin, self.market)
-    }
-
-    /// News of an order: the report, with all its trades that are known.
-    pub(crate) fn order(&mut self, state: wire::OrderState) -> Result<Option<OrderReport>, ConvertError> {
-        if !self.is_ours(&state.order.coin) {
-            return Ok(None);
-        }
-        let oid = state.order.oid;
-        let (waited, _) = self.waiting.remove(&oid).unwrap_or_default();
-        let (known, fills) = self.orders.entry(oid).or_insert_with(|| (state.clone(), Vec::new()));
-        fills.extend(waited);
-        // Frames may come twice or in another order: what is over stays over.
-        let was_final = convert::order_status(&known.status).is_final();
-        if !was_final || convert::order_status(&state.status).is_final() {
-            let tif = state.order.tif.clone().or(known.order.tif.take());
-            let reduce_only = state.order.reduce_only || known.order.reduce_only;
-            *known = state;
-            (known.order.tif, known.order.reduce_only) = (tif, reduce_only);
-        }
-        let report = self.report(oid)?;
-        while self.orders.len() > ORDERS_MAX {
-            // The lowest number is the oldest order.
-            self.orders.pop_first();
-        }
-        Ok(Some(report))
-    }
-
-    /// A trade: the report of its order, or nothing while the order is not known.
-    pub(crate) fn fill(&mut self, fill: wire::Fill) -> Result<Option<OrderReport>, ConvertError> {
-        if !self.is_ours(&fill.coin) || !self.tell(fill.tid) {
-            return Ok(None);
-        }
-        let oid = fill.oid;
-        match self.orders.get_mut(&oid) {
-            Some((_, fills)) => {
-                fills.push(fill);
-                self.report(oid).map(Some)
-            }
-            None => {
-                self.waiting.entry(oid).or_default().0.push(fill);
-                Ok(None)
-            }
-        }
-    }
-
-    fn report(&self, oid: u64) -> Result<OrderReport, ConvertError> {
-        let missing = || convert::missing_order(oid);
-        let (state, fills) = self.orders.get(&oid).ok_or_else(missing)?;
-        let cloid = state.order.cloid.as_ref();
-        let fills = fills.iter().map(|fill| convert::fill(fill, cloid)).collect::<Result<_, _>>()?;
-        convert::report(state, fills, false)
-    }
-
-    /// Notes a trade; false when it was noted before.
-    fn tell(&mut self, tid: u64) -> bool {
-        if !self.told.insert(tid) {
-            return false;
-        }
-        self.told_in_order.push_back(tid);
-        if self.told_in_order.len() > TRADES_MAX
-            && let Some(oldest) = self.told_in_order.pop_front()
-        {
-            self.told.remove(&oldest);
-        }
-        true
-    }
-}
 
 /// One account's stream.
 struct Stream<'a> {
@@ -330,7 +157,7 @@ impl Stream<'_> {
 
     /// Asks for the orders of trades that came before them.
     async fn look_up(&mut self) -> Result<(), End> {
-        let waiting: Vec<u64> = self.joiner.waiting.keys().take(LOOK_UPS_AT_ONCE).copied().collect();
+        let waiting: Vec<u64> = self.joiner.waiting().take(LOOK_UPS_AT_ONCE).collect();
         for oid in waiting {
             self.look_up_one(oid).await?;
         }
@@ -346,9 +173,7 @@ impl Stream<'_> {
                 self.tell(report).await
             }
             Ok(wire::OrderStatus::UnknownOid) | Err(_) => {
-                let Some((_, asked)) = self.joiner.waiting.get_mut(&oid) else { return Ok(()) };
-                *asked += 1;
-                if *asked < LOOK_UPS_MAX {
+                if self.joiner.asked_in_vain(oid) < LOOK_UPS_MAX {
                     return Ok(());
                 }
                 Err(self.unreadable(format!("a trade came of order {oid}, which the venue does not know")))
@@ -360,7 +185,7 @@ impl Stream<'_> {
     async fn cross_check(&mut self) -> Result<(), End> {
         let client = self.account.client();
         let now = client.now();
-        let fills = match client.fills_since(self.account.user(), self.since, Purpose::read(Operation::Stream)).await {
+        let fills = match client.fills(self.account.user(), self.since, None, Purpose::read(Operation::Stream)).await {
             Ok(fills) => fills,
             // The stream itself is well; the next check covers the same time.
             Err(error) => {
@@ -369,10 +194,8 @@ impl Stream<'_> {
             }
         };
         let late = |fill: &wire::Fill| now.since(Timestamp::from_millis(fill.time)) > LATE_AFTER;
-        let missed: Vec<wire::Fill> = fills
-            .into_iter()
-            .filter(|fill| late(fill) && self.joiner.is_ours(&fill.coin) && !self.joiner.told.contains(&fill.tid))
-            .collect();
+        let missed: Vec<wire::Fill> =
+            fills.into_iter().filter(|fill| late(fill) && self.joiner.is_ours(&fill.coin) && !self.joiner.is_told(fill.tid)).collect();
         if missed.is_empty() {
             let margin = i64::try_from((LATE_AFTER + OVERLAP).as_micros()).unwrap_or(0);
             self.since = self.since.max(Timestamp::from_micros(now.as_micros().saturating_sub(margin)));
@@ -384,7 +207,7 @@ impl Stream<'_> {
             let report = self.joiner.fill(fill);
             self.tell(report).await?;
         }
-        while !self.joiner.waiting.is_empty() {
+        while self.joiner.waiting().next().is_some() {
             tokio::time::sleep(LOOK_UP_EVERY).await;
             self.look_up().await?;
         }
@@ -394,9 +217,11 @@ impl Stream<'_> {
 
 #[cfg(test)]
 mod tests {
+    use omnivenue_core::model::instrument::Market;
     use omnivenue_core::model::order::OrderStatus;
 
     use super::*;
+    use crate::frames::read_with;
 
     fn frame(text: &str) -> News {
         match read_with(text, read) {
