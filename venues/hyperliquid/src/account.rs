@@ -22,7 +22,6 @@ use omnivenue_kit::sign::{Address, SigningKey};
 use serde_json::value::RawValue;
 
 use crate::action::{Action, CancelByCloid, CancelByOid, Cloid, OrderRef};
-use crate::budget::TOLD_FOR;
 use crate::config::{ConfigError, Login};
 use crate::convert::{self, Listing, OrderError};
 use crate::errors::{self, Scope};
@@ -283,9 +282,12 @@ impl Account for HyperliquidAccount {
     async fn ready(&self, request: &OrderRequest) -> Result<(), VenueError> {
         let entry = request.purpose == OrderPurpose::Entry;
         if entry {
-            let purpose = Purpose { operation: Operation::Ready, usage: Use::Entry };
-            self.hyperliquid.budgets().refresh(self.client(), self.user, TOLD_FOR, purpose).await.map_err(passing)?;
-            self.hyperliquid.budgets().admit(self.client(), self.user)?;
+            let budgets = self.hyperliquid.budgets();
+            if budgets.is_low(self.user) {
+                let purpose = Purpose { operation: Operation::Ready, usage: Use::Entry };
+                budgets.refresh(self.client(), self.user, purpose).await.map_err(passing)?;
+            }
+            budgets.admit(self.client(), self.user)?;
         }
         if entry && self.market == Market::Perp {
             leverage::ensure(self, request).await.map_err(passing)?;

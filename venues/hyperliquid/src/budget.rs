@@ -14,10 +14,8 @@ use crate::wire;
 
 /// What entries leave to exits, which count against the same budget.
 const RESERVED: u64 = 100;
-/// How long what the venue told is relied on, with our own count on top.
-pub(crate) const TOLD_FOR: Duration = Duration::from_secs(300);
-/// After this it is asked for again where nobody waits for it, so that an order seldom has to.
-pub(crate) const TOLD_LATELY: Duration = Duration::from_secs(120);
+/// How long what the venue told is relied on, with our own count on top. Snapshots ask again, so that no order waits for it.
+const TOLD_FOR: Duration = Duration::from_secs(120);
 /// How long it is relied on when there is nothing left: trading adds to it.
 const EMPTY_FOR: Duration = Duration::from_secs(10);
 
@@ -61,19 +59,24 @@ impl Budgets {
         self.lock().get(&user).copied()
     }
 
-    /// Asks the venue, unless what it told is not older than `within`. Weight 20.
+    /// Asks the venue, unless what it told is still good. Weight 20.
     ///
     /// # Errors
     /// Those of the question.
-    pub(crate) async fn refresh(&self, client: &Client, user: Address, within: Duration, purpose: Purpose) -> Result<(), VenueError> {
+    pub(crate) async fn refresh(&self, client: &Client, user: Address, purpose: Purpose) -> Result<(), VenueError> {
         let good = |budget: Budget| {
             let age = Monotonic::now().since(budget.told);
-            age < if budget.left() > RESERVED { within } else { EMPTY_FOR }
+            age < if budget.left() > RESERVED { TOLD_FOR } else { EMPTY_FOR }
         };
         if !self.get(user).is_some_and(good) {
             self.tell(user, &client.rate_limit(user, purpose).await?);
         }
         Ok(())
+    }
+
+    /// Whether an entry should ask again before it is refused.
+    pub(crate) fn is_low(&self, user: Address) -> bool {
+        self.get(user).is_some_and(|budget| budget.left() <= RESERVED)
     }
 
     /// Whether there is room for one more entry. What is not known is no reason to refuse.

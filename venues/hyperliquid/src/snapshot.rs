@@ -10,7 +10,6 @@ use omnivenue_kit::clock::Monotonic;
 
 use crate::account::HyperliquidAccount;
 use crate::action::OrderRef;
-use crate::budget::TOLD_LATELY;
 use crate::convert::{self, ConvertError};
 use crate::memory::Leverage;
 use crate::probe::Trades;
@@ -31,7 +30,7 @@ pub(crate) async fn take(account: &HyperliquidAccount, since: Option<Timestamp>)
     let (open, past, _) =
         tokio::try_join!(client.open_orders(user, PURPOSE), client.historical_orders(user, PURPOSE), client.time(PURPOSE))?;
     let (trades, funds) = tokio::try_join!(desk.trades(since.unwrap_or(Timestamp::EPOCH), None), funds(account))?;
-    if let Err(error) = account.hyperliquid().budgets().refresh(client, user, TOLD_LATELY, PURPOSE).await {
+    if let Err(error) = account.hyperliquid().budgets().refresh(client, user, PURPOSE).await {
         tracing::debug!(account = %account.name(), %error, "the budget of actions could not be asked for");
     }
     if !trades.complete {

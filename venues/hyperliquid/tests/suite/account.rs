@@ -1,11 +1,12 @@
 //! Who signs for whom, what may be set, and what the venue can do beyond the engine's trait.
 
-use omnivenue_core::model::instrument::Market;
-use omnivenue_core::model::order::OrderStatus;
+use omnivenue_core::model::instrument::{Market, Side};
+use omnivenue_core::model::order::{OrderRequest, OrderStatus, Purpose};
 use omnivenue_core::model::secret::Secret;
+use omnivenue_core::model::signal::OrderType;
 use omnivenue_core::venue::{Account, Effect, ErrorKind, Grade, Operation};
 use omnivenue_hyperliquid::action::{CancelByCloid, CancelByOid, Cloid, Modify, Order, OrderKind, OrderRef, Tif, Tpsl};
-use omnivenue_hyperliquid::rest::Purpose;
+use omnivenue_hyperliquid::rest;
 use omnivenue_hyperliquid::wire::ItemStatus;
 use omnivenue_hyperliquid::{Hyperliquid, Login, USERS_MAX};
 use omnivenue_kit::sign::{Address, SigningKey};
@@ -166,7 +167,7 @@ async fn stops_live_at_the_venue() {
     let placed = bench.account.place_bracket(entry, exits).await.unwrap();
     assert!(matches!(placed[0], ItemStatus::Filled { .. }) && placed.len() == 3, "{placed:?}");
     world.price("HYPE", "35.5");
-    let purpose = Purpose::read(Operation::Examine);
+    let purpose = rest::Purpose::read(Operation::Examine);
     let user = bench.account.user();
     let mut flat = false;
     for _ in 0..50 {
@@ -205,4 +206,27 @@ async fn margin_leverage_and_agents_are_set() {
     assert!(matches!(placed[..], [ItemStatus::Resting { .. }]), "{placed:?}");
     let error = second.approve_agent(agent, "third").await.unwrap_err();
     assert_eq!((error.kind, error.effect), (ErrorKind::Unauthorized, Effect::NotSent));
+}
+
+#[tokio::test]
+async fn the_last_actions_of_an_account_are_for_exits() {
+    let world = World::with(|config| config.limits.address_actions = 50);
+    let mut bench = Bench::open(&world).await;
+    assert!(bench.try_order(json!({})).await.is_none());
+    let entry = OrderRequest {
+        account: parse("main"),
+        symbol: parse("HYPE"),
+        market: Market::Perp,
+        side: Side::Buy,
+        quantity: parse("1"),
+        order: OrderType::Market,
+        worst_price: parse("39"),
+        leverage: parse("1"),
+        purpose: Purpose::Entry,
+        reduce_only: false,
+    };
+    let error = bench.account.ready(&entry).await.unwrap_err();
+    assert_eq!((error.kind, error.effect, error.code.as_deref()), (ErrorKind::RateLimited, Effect::NotSent, Some("action_budget")));
+    let exit = OrderRequest { purpose: Purpose::Close, side: Side::Sell, reduce_only: true, ..entry };
+    bench.account.ready(&exit).await.unwrap();
 }
