@@ -4,7 +4,8 @@
 //! parallel, and looks after what became of them: for one signal, deployment and account at most one entry order ever takes effect, however
 //! often the signal is delivered, whichever answer is lost, wherever the process is killed.
 //!
-//! It trades on simulated exchanges (`environment = "paper"`, the default) and on Hyperliquid. Nothing in it has traded live yet.
+//! It trades on simulated exchanges (`environment = "paper"`, the default) and on Hyperliquid. Nothing in it has traded live yet: the venue's
+//! protocol was read, compared with what other people's clients sign, and tried on a testnet of this repository.
 //!
 //! # The smallest program
 //!
@@ -30,13 +31,41 @@
 //! The same id again is the same execution and sends nothing. A leg whose fate is not known is `unknown` and stays so until there is
 //! evidence: it is never reported as failed because of a timeout.
 //!
+//! # On a real venue
+//!
+//! The program stays the same; an account's configuration says where its orders go and where the key that signs them is kept.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let text = r#"
+//!     [[account]]
+//!     id = "main"
+//!     venue = "hyperliquid"
+//!     environment = "testnet"   # "mainnet" is real money, and an error without `armed = true`
+//!     credentials = { private_key = "env:HYPERLIQUID_AGENT_KEY" }   # an API wallet's, one for each process
+//!     address = "0x342898ab916710a132a931ff18838a8a5f225eb0"        # whose API wallet it is
+//!
+//!     [[agent]]
+//!     id = "demo"
+//!
+//!     [[deployment]]
+//!     id = "demo"
+//!     agent = "demo"
+//!     accounts = [{ account = "main" }]
+//! "#;
+//! let config = omnivenue::Config::from_toml(text, "an example", "/var/lib/bot".as_ref())?;
+//! assert_eq!(config.accounts[0].environment, omnivenue::config::Environment::Testnet);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Where to go on
 //!
 //! - [`Config`]: who trades where, with what, within which limits; [`config::TEMPLATE`] is a commented one.
 //! - [`open()`]: from a configuration to an [`Engine`]; [`Engine`] is what a program holds: `execute`, `close_positions`, `positions`,
 //!   `equity`, `events`, `kill`, `reconcile`, `shutdown`.
 //! - [`model`]: signals, executions, exact numbers. Money is never a float.
-//! - [`venue`]: what a venue must do; [`paper`] is one, simulated, with faults on request.
+//! - [`venue`]: what a venue must do; [`paper`] is one, simulated, with faults on request; [`hyperliquid`] is one, real.
 //! - [`journal`]: the durable, hash-chained log; [`sqlite`] keeps it in a file.
 //! - [`control`]: how other processes reach an engine that runs, as the `omnivenue` command does.
 //!
