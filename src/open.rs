@@ -5,7 +5,7 @@ mod hyperliquid;
 mod paper;
 mod venues;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,15 @@ use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, Deploymen
 use omnivenue_core::journal::{ChainKey, Journal, KillScope, StoreError};
 use omnivenue_core::model::ids::{AccountId, VenueId};
 use omnivenue_core::model::instrument::AssetMap;
-use omnivenue_core::venue::Account;
+use omnivenue_core::venue::{Account, Grade};
 use omnivenue_paper::PaperExchange;
 use omnivenue_sqlite::{SqliteArchive, ViewsProjector};
 
 use self::venues::Venues;
 use crate::config::{Config, SecretError};
+
+/// How often logins at real venues are looked at while an engine runs.
+const EXAMINE_EVERY: Duration = Duration::from_secs(12 * 3600);
 
 /// How long opening waits for the accounts to recover; one that takes longer goes on and skips legs until it has.
 const RECOVERY_WAIT: Duration = Duration::from_secs(10);
@@ -82,6 +85,9 @@ pub async fn open(config: &Config) -> Result<Opened, OpenError> {
     let mut opened = take_journal(config)?;
     let views = config.journal.views.then(|| opened.journal.keep_views()).transpose()?;
     let Venues { exchanges, venues, accounts } = venues::open(config).await?;
+    let real = config.accounts.iter().filter(|account| account.paper.is_none()).map(|account| &account.id);
+    let real: BTreeSet<&AccountId> = real.collect();
+    let logins = accounts.iter().filter(|account| real.contains(account.id())).cloned().collect();
     let parts = Parts {
         env: SystemEnv::shared(),
         setup: setup(config),
@@ -93,7 +99,7 @@ pub async fn open(config: &Config) -> Result<Opened, OpenError> {
         recovery_wait: RECOVERY_WAIT,
     };
     let engine = Engine::open(parts).await?;
-    Ok(Opened { engine, exchanges, views })
+    Ok(Opened { engine, exchanges, logins, views })
 }
 
 /// The accounts at real venues, to be looked at without an engine: nothing is recovered, journaled or traded.
@@ -102,7 +108,7 @@ pub async fn open(config: &Config) -> Result<Opened, OpenError> {
 /// [`OpenError`] when a venue or a login does not fit.
 pub fn logins(config: &Config) -> Result<Vec<Arc<dyn Account>>, OpenError> {
     let mut all = Vec::new();
-    let ids: std::collections::BTreeSet<&VenueId> = config.accounts.iter().map(|account| &account.venue).collect();
+    let ids: BTreeSet<&VenueId> = config.accounts.iter().map(|account| &account.venue).collect();
     for venue in ids {
         let members: Vec<_> = config.accounts.iter().filter(|account| account.venue == *venue && account.paper.is_none()).collect();
         if !members.is_empty() {
@@ -223,6 +229,7 @@ pub fn setup(config: &Config) -> Setup {
 pub struct Opened {
     engine: Engine,
     exchanges: Vec<PaperExchange>,
+    logins: Vec<Arc<dyn Account>>,
     views: Option<ViewsProjector>,
 }
 
@@ -231,6 +238,20 @@ impl Opened {
     #[must_use]
     pub fn exchange(&self, venue: &VenueId) -> Option<&PaperExchange> {
         self.exchanges.iter().find(|exchange| exchange.config().id == *venue)
+    }
+
+    /// Looks after the logins at real venues for as long as it is polled: twice a day each is examined, and what is not as it should be is
+    /// logged, such as a key that ends within days. Trades nothing.
+    pub fn watch_logins(&self) -> impl Future<Output = ()> + Send + use<> {
+        let logins = self.logins.clone();
+        async move {
+            loop {
+                for account in &logins {
+                    examine(&**account).await;
+                }
+                SystemEnv.sleep(EXAMINE_EVERY).await;
+            }
+        }
     }
 
     /// What keeps the views beside the journal, unless the configuration says that there are none.
@@ -247,6 +268,18 @@ impl Opened {
     pub async fn shutdown(self) -> Result<Option<ViewsProjector>, EngineError> {
         self.engine.shutdown().await?;
         Ok(self.views)
+    }
+}
+
+async fn examine(account: &dyn Account) {
+    let (id, venue) = (account.id(), account.venue().id());
+    match account.examine().await {
+        Ok(findings) => {
+            for finding in findings.iter().filter(|finding| finding.grade != Grade::Good) {
+                tracing::warn!(account = %id, %venue, check = %finding.check, "{}", finding.detail);
+            }
+        }
+        Err(error) => tracing::warn!(account = %id, %venue, %error, "the login cannot be examined now"),
     }
 }
 

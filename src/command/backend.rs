@@ -142,6 +142,13 @@ impl Backend {
         Ok(Self::Files(Box::new(Files::open(config)?)))
     }
 
+    /// Looks after the logins of an engine of our own, in the background.
+    pub(crate) fn watch_logins(&self) {
+        if let Self::Own(own) = self {
+            tokio::spawn(own.engine.watch_logins());
+        }
+    }
+
     /// Whether an engine of another process answers.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self, Self::Running(_))

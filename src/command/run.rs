@@ -62,6 +62,9 @@ impl Run {
         if self.stay && backend.is_running() {
             return Err(CommandError::Usage("an engine runs already, so this one has nothing to stay for: leave out --stay".into()));
         }
+        if self.stay {
+            backend.watch_logins();
+        }
         let mut running = Running {
             handle: backend.handle()?,
             wait: self.wait,

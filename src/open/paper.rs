@@ -12,11 +12,7 @@ use crate::config::{AccountConfig, FaultsConfig, Preset};
 /// What the exchange of a venue is: its preset, changed as the accounts at it say, which have been checked to agree.
 pub(super) fn paper(venue: &VenueId, members: &[&AccountConfig]) -> Result<omnivenue_paper::Config, String> {
     let given = members.first().and_then(|account| account.paper.as_ref()).ok_or("no paper account is at it")?;
-    let mut paper = match given.preset {
-        Preset::Hyperliquid => omnivenue_paper::Config::hyperliquid_like(),
-        Preset::Ostium => omnivenue_paper::Config::ostium_like(),
-        Preset::Spot => omnivenue_paper::Config::spot_like(),
-    };
+    let mut paper = preset(given.preset);
     paper.id = venue.clone();
     paper.instruments.iter_mut().for_each(|spec| spec.venue = venue.clone());
     paper.orders.resend = given.resend.unwrap_or(paper.orders.resend);
@@ -88,9 +84,20 @@ pub(super) async fn live(members: &[&AccountConfig], feed: &Arc<dyn Venue>) -> R
     for instrument in left_out {
         tracing::info!(venue = %feed.id(), symbol = %instrument.symbol, reason = %instrument.reason, "not traded on paper");
     }
+    // What a venue does not tell of itself: what resting costs, how wide a price is that it tells the middle of, how deep its book.
+    let usual = preset(given.preset);
+    (paper.maker_fee, paper.spread, paper.slippage, paper.depth) = (usual.maker_fee, usual.spread, usual.slippage, usual.depth);
     paper.faults = faults(&given.faults);
     if let Some(latency) = given.latency {
         paper.latency = Latency { request: latency, answer: latency, jitter: Duration::ZERO };
     }
     fund(paper, members)
+}
+
+fn preset(preset: Preset) -> omnivenue_paper::Config {
+    match preset {
+        Preset::Hyperliquid => omnivenue_paper::Config::hyperliquid_like(),
+        Preset::Ostium => omnivenue_paper::Config::ostium_like(),
+        Preset::Spot => omnivenue_paper::Config::spot_like(),
+    }
 }
