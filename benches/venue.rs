@@ -106,7 +106,9 @@ struct Server {
     rest: String,
     stream: String,
     admin: String,
+    /// The engine's account, and the bare client's.
     key: Secret,
+    bare_key: Secret,
 }
 
 impl Drop for Server {
@@ -121,9 +123,15 @@ impl Server {
         let mut config = omnivenue_testnet::Config::built_in();
         let hyperliquid = config.hyperliquid.as_mut().expect("it is built in");
         hyperliquid.limits.ip_weight = 1_000_000;
-        let account = hyperliquid.accounts.first_mut().expect("two are built in");
-        account.perp = "1000000".parse().expect("an amount");
-        let key = Secret::new(account.test_key.clone().expect("a published key"));
+        let keys: Vec<Secret> = hyperliquid
+            .accounts
+            .iter_mut()
+            .map(|account| {
+                account.perp = "1000000".parse().expect("an amount");
+                Secret::new(account.test_key.clone().expect("a published key"))
+            })
+            .collect();
+        let [key, bare_key] = keys.try_into().expect("two accounts are built in");
         let file = folder.join("testnet.json");
         std::fs::write(&file, serde_json::to_string(&config).expect("plain data")).expect("the folder is writable");
         let mut command = Command::new(env!("CARGO_BIN_EXE_omnivenue"));
@@ -134,7 +142,7 @@ impl Server {
         let said: Value = serde_json::from_str(&line).expect("JSON");
         let text = |value: &Value| value.as_str().expect("an address").to_owned();
         let venue = &said["venues"]["hyperliquid"];
-        Self { rest: text(&venue["rest"]), stream: text(&venue["stream"]), admin: text(&said["admin"]), child, key }
+        Self { rest: text(&venue["rest"]), stream: text(&venue["stream"]), admin: text(&said["admin"]), child, key, bare_key }
     }
 
     /// Takes the next orders without an answer.
@@ -154,7 +162,7 @@ fn client() -> reqwest::Client {
 
 /// Signed bodies, one after the other, over one connection where they are answered.
 async fn bare(server: &Server, orders: u32, answered: bool) -> Duration {
-    let key = SigningKey::from_secret(&server.key).expect("a key");
+    let key = SigningKey::from_secret(&server.bare_key).expect("a key");
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
     let first = u64::try_from(now).expect("before the year 584 million");
     let bodies: Vec<String> = (0..u64::from(orders))
