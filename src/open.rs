@@ -112,7 +112,7 @@ pub fn logins(config: &Config) -> Result<Vec<Arc<dyn Account>>, OpenError> {
     for venue in ids {
         let members: Vec<_> = config.accounts.iter().filter(|account| account.venue == *venue && account.paper.is_none()).collect();
         if !members.is_empty() {
-            all.extend(venues::real(venue, &members)?.1);
+            all.extend(venues::real(venue, &members)?.accounts);
         }
     }
     Ok(all)
@@ -383,6 +383,6 @@ mod tests {
         assert_eq!(paper.prices[&"HYPE".parse().unwrap()], PriceSource::Fixed { price: "38".parse().unwrap() });
         assert_eq!(paper.faults.cut_after, 50);
         account.paper.as_mut().unwrap().prices.fixed.insert("HPYE".parse().unwrap(), "38".parse().unwrap());
-        assert!(paper(&account.venue, &[&account]).unwrap_err().contains("prices names HPYE"));
+        assert!(super::paper::paper(&account.venue, &[&account]).unwrap_err().contains("prices names HPYE"));
     }
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use omnivenue_core::model::ids::VenueId;
-use omnivenue_core::venue::{Account, Venue};
+use omnivenue_core::venue::Venue;
 use omnivenue_hyperliquid::config::{Config, Environment, Login};
 use omnivenue_hyperliquid::{Address, Hyperliquid};
 
 use super::OpenError;
+use super::venues::Real;
 use crate::config::{AccountConfig, Environment as Where};
 
 /// The venue and the accounts at it. Asks nothing of it.
-pub(super) fn open(venue: &VenueId, members: &[&AccountConfig]) -> Result<(Arc<dyn Venue>, Vec<Arc<dyn Account>>), OpenError> {
+pub(super) fn open(venue: &VenueId, members: &[&AccountConfig]) -> Result<Real, OpenError> {
     let hyperliquid = connect(venue, members)?;
     let account = |account: &&AccountConfig| {
         let wrong = |reason: String| OpenError::Login { account: account.id.clone(), reason };
@@ -27,7 +28,7 @@ pub(super) fn open(venue: &VenueId, members: &[&AccountConfig]) -> Result<(Arc<d
         hyperliquid.account(login).map_err(|error| wrong(error.to_string()))
     };
     let accounts = members.iter().map(account).collect::<Result<Vec<_>, _>>()?;
-    Ok((hyperliquid, accounts))
+    Ok(Real { venue: hyperliquid, accounts })
 }
 
 /// The venue for its prices alone.

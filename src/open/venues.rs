@@ -23,6 +23,12 @@ pub(super) struct Venues {
     pub(super) accounts: Vec<Arc<dyn Account>>,
 }
 
+/// A venue itself, and the accounts at it.
+pub(super) struct Real {
+    pub(super) venue: Arc<dyn Venue>,
+    pub(super) accounts: Vec<Arc<dyn Account>>,
+}
+
 /// Opens every venue, each once for all accounts at it. Nothing is asked of a venue yet, except where a simulated exchange takes its
 /// instruments from one.
 pub(super) async fn open(config: &Config) -> Result<Venues, OpenError> {
@@ -32,9 +38,9 @@ pub(super) async fn open(config: &Config) -> Result<Venues, OpenError> {
         let members: Vec<&AccountConfig> = config.accounts.iter().filter(|account| account.venue == *venue).collect();
         let given = members.first().and_then(|account| account.paper.as_ref());
         let Some(given) = given else {
-            let (venue, accounts) = real(venue, &members)?;
-            opened.venues.push(venue);
-            opened.accounts.extend(accounts);
+            let real = real(venue, &members)?;
+            opened.venues.push(real.venue);
+            opened.accounts.extend(real.accounts);
             continue;
         };
         let wrong = |reason: String| OpenError::Exchange { venue: venue.clone(), reason };
@@ -69,8 +75,8 @@ fn patiently(mut open: impl FnMut() -> Result<PaperExchange, PaperError>) -> Res
     }
 }
 
-/// A venue itself, and the accounts at it.
-pub(super) fn real(venue: &VenueId, members: &[&AccountConfig]) -> Result<(Arc<dyn Venue>, Vec<Arc<dyn Account>>), OpenError> {
+/// Reaches a venue itself.
+pub(super) fn real(venue: &VenueId, members: &[&AccountConfig]) -> Result<Real, OpenError> {
     match Adapter::of(venue) {
         #[cfg(feature = "hyperliquid")]
         Some(Adapter::Hyperliquid) => super::hyperliquid::open(venue, members),
