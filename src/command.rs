@@ -127,9 +127,9 @@ enum Verb {
     /// Check, export or copy the journal
     #[command(subcommand)]
     Journal(journal::JournalVerb),
-    /// Check the configuration, files, permissions, the journal's chain, the engine, and the logins at real venues
+    /// Check configuration, files, permissions, the journal's chain, the engine, and logins at real venues
     Doctor(doctor::Doctor),
-    /// Serve venues' own protocols on this machine, over simulated exchanges, until SIGINT or SIGTERM
+    /// Serve venues' own protocols on this machine, over simulated exchanges
     #[cfg(feature = "testnet")]
     Testnet(testnet::LocalTestnet),
 }

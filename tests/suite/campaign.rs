@@ -113,7 +113,7 @@ impl Campaign {
             )
             .unwrap();
         }
-        text + "[timing]\nleg_deadline = \"2s\"\nmax_attempts = 20\nbackoff_min = \"20ms\"\nbackoff_max = \"1s\"\nreconcile_every = \"10s\"\n"
+        text + "[timing]\nleg_deadline = \"2s\"\nmax_attempts = 20\nbackoff_min = \"20ms\"\nbackoff_max = \"1s\"\nreconcile_every = \"60s\"\n"
     }
 
     fn run(&self) {

@@ -29,6 +29,7 @@ use crate::intent::{self, Intent};
 use crate::memory::Memory;
 use crate::probe::Desk;
 use crate::rest::{Client, Purpose, envelope};
+use crate::shared::Lists;
 use crate::venue::Hyperliquid;
 use crate::{examine, leverage, sign, snapshot, stream, wire};
 
@@ -46,6 +47,7 @@ pub struct HyperliquidAccount {
     hyperliquid: Arc<Hyperliquid>,
     venue: Arc<dyn Venue>,
     memory: Memory,
+    lists: Lists,
 }
 
 impl std::fmt::Debug for HyperliquidAccount {
@@ -74,6 +76,7 @@ impl HyperliquidAccount {
             hyperliquid,
             key,
             memory: Memory::new(),
+            lists: Lists::new(),
         })
     }
 
@@ -123,6 +126,10 @@ impl HyperliquidAccount {
 
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.lists
     }
 
     pub(crate) fn complete_order(&self, order: &mut wire::Order) {

@@ -25,6 +25,7 @@ mod memory;
 mod pack;
 mod probe;
 mod quotes;
+mod shared;
 mod snapshot;
 mod stream;
 

@@ -11,6 +11,7 @@
 //! here. Source of the rules: "Nonces and API wallets", "Exchange endpoint" (`expiresAfter`), read 2026-11; not tried live.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use omnivenue_core::journal::Journaled;
@@ -26,6 +27,7 @@ use crate::convert::{self, ConvertError};
 use crate::errors;
 use crate::intent::{Intent, is_immediate};
 use crate::rest::{LIST_MAX, Purpose};
+use crate::shared::Orders;
 use crate::wire;
 
 /// From an order's deadline to the look that proves its absence: a block, and the venue's own lists.
@@ -34,6 +36,8 @@ pub const MARGIN: Duration = Duration::from_secs(10);
 const TRADES_APPEAR_WITHIN: Duration = Duration::from_secs(10);
 /// How long before its deadline an order can have been made: the longest lifetime, and clocks.
 const MADE_BEFORE: Duration = Duration::from_secs(180);
+/// How much further back shared trades reach than one question needs: others were made a little earlier.
+const SHARED: Duration = Duration::from_secs(60);
 /// How soon to ask again where something can be told at any moment.
 const SOON: Duration = Duration::from_secs(1);
 /// How soon to ask again where a list does not reach back far enough.
@@ -56,6 +60,7 @@ pub(crate) struct Desk<'a> {
 }
 
 /// Trades since an instant.
+#[derive(Debug)]
 pub(crate) struct Trades {
     pub(crate) fills: Vec<wire::Fill>,
     /// Whether these are all.
@@ -95,10 +100,16 @@ impl<'a> Desk<'a> {
         Ok(Trades { fills, complete: false })
     }
 
+    /// All trades since an instant or a little before, shared with whoever asks at the same time.
+    async fn shared_trades(&self, since: Timestamp) -> Result<Arc<Trades>, VenueError> {
+        let since = before(since, SHARED);
+        self.account.lists().trades.get(since, async || self.trades(since, None).await).await
+    }
+
     /// The order with all its trades, and totals that agree.
     pub(crate) async fn completed(&self, state: &wire::OrderState) -> Result<OrderReport, VenueError> {
         // Trades are asked for after the order: what its state counts is among them.
-        let trades = self.trades(Timestamp::from_millis(state.order.timestamp), None).await?;
+        let trades = self.shared_trades(Timestamp::from_millis(state.order.timestamp)).await?;
         self.report(state, &trades.fills)
     }
 
@@ -157,9 +168,17 @@ impl Desk<'_> {
         }
         let (client, user) = (self.account.client(), self.account.user());
         // An order can move from the open ones to the past ones while we ask, not back; its trades come with it.
-        let open = client.open_orders(user, self.purpose).await?;
-        let past = client.historical_orders(user, self.purpose).await?;
-        let trades = self.trades(question.made_after, question.trades_until).await?;
+        let ask = async || {
+            let open = client.open_orders(user, self.purpose).await?;
+            Ok(Orders { open, past: client.historical_orders(user, self.purpose).await? })
+        };
+        let orders = self.account.lists().orders.get(Timestamp::EPOCH, ask).await?;
+        let Orders { open, past } = &*orders;
+        let mut trades = self.shared_trades(question.made_after).await?;
+        if !trades.complete && question.trades_until.is_some() {
+            // More have followed than can be read: those of its own time may be few enough.
+            trades = Arc::new(self.trades(question.made_after, question.trades_until).await?);
+        }
         let mut listed = past.iter().find(|state| state.order.cloid.as_ref() == Some(&question.cloid)).cloned();
         if listed.is_none() {
             let resting = open.iter().find(|order| order.cloid.as_ref() == Some(&question.cloid));

@@ -56,11 +56,23 @@ pub struct Purpose {
     pub usage: Use,
 }
 
+/// How long a probe or a snapshot waits for each permit.
+const PERMIT_PATIENCE: Duration = Duration::from_millis(500);
+
 impl Purpose {
     /// An ordinary question.
     #[must_use]
     pub const fn read(operation: Operation) -> Self {
         Self { operation, usage: Use::Read }
+    }
+
+    /// How long its requests wait for a permit. What the engine asks again and again must not queue up behind itself: asked a second time
+    /// while the first still waits, it would spend the budget without ever being answered.
+    const fn patience(self) -> Option<Duration> {
+        match self.operation {
+            Operation::Probe | Operation::Snapshot => Some(PERMIT_PATIENCE),
+            _ => None,
+        }
     }
 
     /// A question that must not wait behind others.
@@ -141,7 +153,16 @@ impl Client {
         let refused = |error: PermitError| {
             VenueError::new(&self.venue, purpose.operation, ErrorKind::RateLimited, Effect::NotSent, error.to_string())
         };
-        self.permits.take(weight, purpose.usage).await.map_err(refused)
+        let Some(patience) = purpose.patience() else {
+            return self.permits.take(weight, purpose.usage).await.map_err(refused);
+        };
+        match tokio::time::timeout(patience, self.permits.take(weight, purpose.usage)).await {
+            Ok(taken) => taken.map_err(refused),
+            Err(_) => {
+                let words = "the budget of requests is used up for now";
+                Err(VenueError::new(&self.venue, purpose.operation, ErrorKind::RateLimited, Effect::NotSent, words))
+            }
+        }
     }
 
     async fn info<T: DeserializeOwned>(&self, weight: u32, body: &Value, purpose: Purpose) -> Result<T, VenueError> {
