@@ -127,7 +127,7 @@ enum Verb {
     /// Check, export or copy the journal
     #[command(subcommand)]
     Journal(journal::JournalVerb),
-    /// Check configuration, files, permissions, the journal's chain, the engine, and logins at real venues
+    /// Check the configuration, files, the journal's chain, the engine, and logins at real venues
     Doctor(doctor::Doctor),
     /// Serve venues' own protocols on this machine, over simulated exchanges
     #[cfg(feature = "testnet")]

@@ -212,6 +212,8 @@ fn no_secret(home: &Home, secrets: &[String], said: &str) {
 
 #[test]
 fn under_every_fault_and_any_number_of_kills_each_signal_is_one_position_at_every_venue() {
-    let (signals, kills) = if full() { (1_500, 1_000) } else { (60, 12) };
+    let asked = std::env::var("OMNIVENUE_KILLS").ok().map(|kills| kills.parse().unwrap());
+    let kills = asked.unwrap_or(if full() { 1_000 } else { 12 });
+    let signals = if kills > 12 { kills + kills / 2 } else { 60 };
     Campaign { signals, kills, in_flight: 8 }.run();
 }
