@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 
 use crate::books::{Files, Seen};
 use crate::reaper::Reaper;
-use crate::support::{Home, eventually, full, micros};
+use crate::support::{Home, full, micros};
+
+/// How often everything is asked to close; each command waits up to a minute.
+const CLOSE_TRIES: usize = 12;
 
 /// The assets that all venues trade.
 const ASSETS: [&str; 3] = ["BTC", "ETH", "HYPE"];
@@ -171,15 +174,22 @@ impl Campaign {
         );
         let venue = &truth["venues"]["hyperliquid"];
         println!("    injected: {}\n    requests: {}\n    refused by the venue: {}", venue["faults"], venue["requests"], reasons(venue));
-        let excused = ["recovering", "expired", "absent"];
+        // Over before it could be sent, proved absent, or on an account whose venue did not answer in time when the process began.
+        let excused = ["recovering", "venue_down", "no_price", "expired", "absent"];
         assert!(reaper.refusals.keys().all(|code| excused.contains(&code.as_str())), "{:?}", reaper.refusals);
-        assert!(10 * traded >= 8 * 3 * self.signals, "{traded} of {} legs traded: {:?}", 3 * self.signals, reaper.refusals);
+        assert!(10 * traded >= 7 * 3 * self.signals, "{traded} of {} legs traded: {:?}", 3 * self.signals, reaper.refusals);
         assert!(4 * reaper.late <= self.kills, "{} of {} kills came after the run had ended", reaper.late, self.kills);
         assert!(told.interrupted > 0, "no kill met an order on its way");
 
         no_secret(&home, &secrets, &last.stderr);
+        // Closes go out one after the other on each instrument: a venue that pauses everything for ten seconds now and then, as above, makes
+        // hundreds of them a matter of many minutes. Answers are lost all the same.
+        let chance = |fault: &str| json!({ "fault": fault, "kind": "order", "per_mille": 20 });
+        let chances = [chance("cut_before"), chance("cut_after"), chance("error_after"), chance("late_commit")];
+        testnet.control("/faults", &json!({ "clear": true, "chances": chances })).unwrap();
         let close = ["close", "--all", "--id", "flat"];
-        eventually("everything is closed", || (home.execution(&close).status == ExecutionStatus::Done).then_some(()));
+        let closed = (0..CLOSE_TRIES).any(|_| home.execution(&close).status == ExecutionStatus::Done);
+        assert!(closed, "after {CLOSE_TRIES} commands not everything is closed: {:?}", home.execution(&close));
         let flat = files(&home);
         assert!(flat.is_flat(), "{:?}", flat.books.positions());
         flat.assert_books_equal_venues();
@@ -214,6 +224,6 @@ fn no_secret(home: &Home, secrets: &[String], said: &str) {
 fn under_every_fault_and_any_number_of_kills_each_signal_is_one_position_at_every_venue() {
     let asked = std::env::var("OMNIVENUE_KILLS").ok().map(|kills| kills.parse().unwrap());
     let kills = asked.unwrap_or(if full() { 1_000 } else { 12 });
-    let signals = if kills > 12 { kills + kills / 2 } else { 60 };
+    let signals = if kills > 12 { 3 * kills } else { 60 };
     Campaign { signals, kills, in_flight: 8 }.run();
 }
