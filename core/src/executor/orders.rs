@@ -8,11 +8,15 @@ use super::step::{CommandError, Effect, Step, Timer, Token};
 use crate::gates;
 use crate::journal::{Event, ExecutionNumber, Failure, Intent, LegRef};
 use crate::model::execution::{Outcome, Reason, Timings};
-use crate::model::ids::{AccountId, ClientOrderId};
+use crate::model::ids::{AccountId, ClientOrderId, VenueSymbol};
 use crate::model::number::Price;
 use crate::model::order::{OrderEvent, OrderReport, OrderState, Purpose};
 use crate::model::time::Timestamp;
 use crate::venue::{Effect as Happened, ErrorKind, NonceRule, Prepared, Ticket};
+
+/// Closes of one account's instrument that are asked about at once. They go out one after the other anyway, and each question may cost the
+/// account a permit: were all asked each time, hundreds of them would use up a venue's budget before the first ten are closed.
+const CLOSES_ASKED: usize = 2;
 
 /// How long the trades of an order may take to follow the answer that says how much traded, before they are asked for.
 const TRADES_PATIENCE: Duration = Duration::from_secs(1);
@@ -35,7 +39,8 @@ impl Step<'_> {
         };
         let Some(symbol) = &leg.plan.symbol else { return };
         let planned = self.book.is_planned(at);
-        let its_turn = record.purpose() == Purpose::Entry || self.book.closing(&leg.plan.account, symbol).is_none();
+        let its_turn = record.purpose() == Purpose::Entry
+            || (self.book.closing(&leg.plan.account, symbol).is_none() && self.closes_asked(&leg.plan.account, symbol) < CLOSES_ASKED);
         let account_ready = self.live.accounts.get(&leg.plan.account).is_some_and(|account| account.ready);
         if !planned || !its_turn || !account_ready || self.live.asked_ready.contains(&at) {
             return;
@@ -48,6 +53,17 @@ impl Step<'_> {
             let left = until.since(self.now.wall).saturating_add(Duration::from_millis(1));
             self.wake_after(left, Timer::Expire(at));
         }
+    }
+
+    /// How many closes of an account's instrument the account is asked about now.
+    fn closes_asked(&self, account: &AccountId, symbol: &VenueSymbol) -> usize {
+        let there = |at: &&LegRef| {
+            let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+                return false;
+            };
+            record.purpose() == Purpose::Close && leg.plan.account == *account && leg.plan.symbol.as_ref() == Some(symbol)
+        };
+        self.live.asked_ready.iter().filter(there).count()
     }
 
     /// Ends a leg whose signal is no longer valid and of which nothing was sent.

@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use omnivenue_core::model::ids::VenueId;
 use omnivenue_core::model::time::Timestamp;
@@ -134,7 +135,7 @@ impl Truth {
     pub fn read(path: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Sqlite { file: path.to_owned(), source };
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(failed)?;
+        connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
         let look = connection.unchecked_transaction().map_err(failed)?;
         Ok(read(&look, path, None)?.truth())
     }
@@ -156,12 +157,25 @@ fn private() -> OpenOptions {
     options
 }
 
+/// How often a lock is tried again, and after which pause.
+const LOCK_TRIES: usize = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let failed = |source| StoreError::Lock { file: path.to_owned(), source };
     let mut file = private().open(name).map_err(failed)?;
-    match file.try_lock() {
+    // A process that this one has just forked holds the lock with it, until it becomes another program.
+    let mut locked = file.try_lock();
+    for _ in 0..LOCK_TRIES {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(LOCK_PAUSE);
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => {
             file.set_len(0).map_err(failed)?;
             file.rewind().map_err(failed)?;
