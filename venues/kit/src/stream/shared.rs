@@ -57,6 +57,20 @@ enum End {
     Told,
 }
 
+impl End {
+    /// Why it is over, if it is. The reason itself is told once.
+    fn tell(&mut self) -> Option<StreamError> {
+        match std::mem::replace(self, Self::Told) {
+            Self::Running => {
+                *self = Self::Running;
+                None
+            }
+            Self::Failed(error) => Some(error),
+            Self::Told => Some(StreamError::Over),
+        }
+    }
+}
+
 /// More subscriptions than any venue takes on one connection.
 const SUBSCRIPTIONS_MAX: usize = 2048;
 
@@ -106,14 +120,7 @@ impl<M> Shared<M> {
             state.queued_bytes -= waiting.bytes;
             return Some(Ok(waiting.event));
         }
-        match std::mem::replace(&mut state.end, End::Told) {
-            End::Running => {
-                state.end = End::Running;
-                None
-            }
-            End::Failed(error) => Some(Err(error)),
-            End::Told => Some(Err(StreamError::Over)),
-        }
+        state.end.tell().map(Err)
     }
 
     /// Whether all is acknowledged, or why that will not be.
@@ -123,14 +130,7 @@ impl<M> Shared<M> {
             // What comes after is told by `next`.
             return Some(Ok(()));
         }
-        match std::mem::replace(&mut state.end, End::Told) {
-            End::Running => {
-                state.end = End::Running;
-                None
-            }
-            End::Failed(error) => Some(Err(error)),
-            End::Told => Some(Err(StreamError::Over)),
-        }
+        state.end.tell().map(Err)
     }
 
     pub(super) fn unacknowledged(&self) -> Vec<String> {
