@@ -46,9 +46,15 @@ pub(crate) fn setup(exchanges: &[PaperExchange]) -> Setup {
         max_asset_notional: Some(constant("100000000")),
         max_notional: Some(constant("100000000")),
     };
-    let at = |index: usize| AccountSetup { venue: exchanges[index].config().id.clone(), market: None, limits };
-    let share = |index: usize| AccountShare { account: account(index), allocation: Some(constant("100000000")) };
-    let deployment = DeploymentSetup { agent: constant("bench"), accounts: (0..exchanges.len()).map(share).collect(), limits };
+    let at = |index: usize| AccountSetup { venue: exchanges[index].config().id.clone(), market: None, limits, drift: Default::default() };
+    let share = |index: usize| AccountShare { account: account(index), allocation: Some(constant("100000000")), fallback: None };
+    let deployment = DeploymentSetup {
+        agent: constant("bench"),
+        accounts: (0..exchanges.len()).map(share).collect(),
+        limits,
+        stops: Default::default(),
+        approval: None,
+    };
     Setup {
         venues: BTreeMap::new(),
         accounts: (0..exchanges.len()).map(|index| (account(index), at(index))).collect(),
@@ -58,6 +64,7 @@ pub(crate) fn setup(exchanges: &[PaperExchange]) -> Setup {
         rates: BTreeMap::from([(constant("USDC"), Factor::ONE)]),
         assets: AssetMap::default(),
         timing: Timing::default(),
+        breakers: Default::default(),
     }
 }
 

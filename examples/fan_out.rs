@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let opened = engine.execute(Signal::from_json(SIGNAL)?, Wait::Settled).await?;
     opened.legs.iter().for_each(|leg| print("opened", leg));
 
-    let request = CloseRequest { id: "close-hype-1".parse()?, target: CloseTarget::Signal(opened.signal_id) };
+    let request = CloseRequest::new("close-hype-1".parse()?, CloseTarget::Signal(opened.signal_id));
     let closed = engine.close_positions(request, Wait::Settled).await?;
     closed.legs.iter().for_each(|leg| print("closed", leg));
 

@@ -127,7 +127,7 @@ pub fn latch(config: &Config, act: Latch) -> Result<(), OpenError> {
     let mut kernel = Kernel::open(setup(config), Vec::new(), Arc::new(opened.archive)).map_err(omnivenue_core::engine::OpenError::from)?;
     let now = SystemEnv.now();
     let input = match act {
-        Latch::Kill { scope, reason } => Input::Kill { scope, reason, token: 0 },
+        Latch::Kill { scope, reason } => Input::Kill { scope, mode: Default::default(), reason, token: 0 },
         Latch::Resume { scope, reason } => Input::Resume { scope, reason, token: 0 },
     };
     // The tasks are left undone: there is no account to carry them out on, and the next start begins anew.
@@ -204,12 +204,28 @@ fn make_private(path: &Path) -> Result<(), OpenError> {
 #[must_use]
 pub fn setup(config: &Config) -> Setup {
     let accounts = config.accounts.iter().map(|account| {
-        (account.id.clone(), AccountSetup { venue: account.venue.clone(), market: Some(account.market), limits: account.limits })
+        (
+            account.id.clone(),
+            AccountSetup { venue: account.venue.clone(), market: Some(account.market), limits: account.limits, drift: Default::default() },
+        )
     });
-    let agents = config.agents.iter().map(|agent| (agent.id.clone(), AgentSetup { allowed_assets: agent.allowed_assets.clone() }));
+    let agents = config
+        .agents
+        .iter()
+        .map(|agent| (agent.id.clone(), AgentSetup { allowed_assets: agent.allowed_assets.clone(), ..AgentSetup::default() }));
     let deployments = config.deployments.iter().map(|deployment| {
-        let shares = deployment.accounts.iter().map(|share| AccountShare { account: share.account.clone(), allocation: share.allocation });
-        let setup = DeploymentSetup { agent: deployment.agent.clone(), accounts: shares.collect(), limits: deployment.limits };
+        let shares = deployment.accounts.iter().map(|share| AccountShare {
+            account: share.account.clone(),
+            allocation: share.allocation,
+            fallback: None,
+        });
+        let setup = DeploymentSetup {
+            agent: deployment.agent.clone(),
+            accounts: shares.collect(),
+            limits: deployment.limits,
+            stops: Default::default(),
+            approval: None,
+        };
         (deployment.id.clone(), setup)
     });
     Setup {
@@ -221,6 +237,7 @@ pub fn setup(config: &Config) -> Setup {
         rates: config.risk.rates.clone(),
         assets: AssetMap::default(),
         timing: config.timing,
+        breakers: Default::default(),
     }
 }
 

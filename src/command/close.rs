@@ -63,7 +63,7 @@ impl Close {
             Some(id) => id,
             None => SignalId::new(&signal::fresh_id("close")).map_err(usage)?,
         };
-        Ok(CloseRequest { id, target })
+        Ok(CloseRequest::new(id, target))
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
             let parsed = Test::try_parse_from(std::iter::once(&"close").chain(arguments)).map_err(|error| error.to_string())?;
             parsed.close.request().map_err(|error| error.to_string())
         };
-        assert_eq!(request(&["--all", "--id", "c-1"]).unwrap(), CloseRequest { id: "c-1".parse().unwrap(), target: CloseTarget::All });
+        assert_eq!(request(&["--all", "--id", "c-1"]).unwrap(), CloseRequest::new("c-1".parse().unwrap(), CloseTarget::All));
         assert_eq!(request(&["--signal", "s-1"]).unwrap().target, CloseTarget::Signal("s-1".parse().unwrap()));
         let position = CloseTarget::Position { account: "a".parse().unwrap(), instrument: "HYPE".parse().unwrap(), deployment: None };
         assert_eq!(request(&["--position", "a", "HYPE"]).unwrap().target, position);

@@ -6,7 +6,7 @@ use clap::Args;
 use omnivenue::control::{Request, codes};
 use omnivenue::open::{self, Latch};
 use omnivenue_core::engine::{Env, SystemEnv};
-use omnivenue_core::journal::KillScope;
+use omnivenue_core::journal::{KillMode, KillScope};
 use serde_json::{Value, json};
 
 use super::backend::{self, Backend, Through};
@@ -59,7 +59,7 @@ fn scope(text: &str) -> Result<KillScope, String> {
 impl Kill {
     pub(crate) async fn run(self, options: &Options) -> Result<Done, CommandError> {
         let text = format!("stopped: {}; lift it with `omnivenue resume`", self.scope);
-        let request = Request::Kill { scope: self.scope.clone(), reason: self.reason.clone() };
+        let request = Request::Kill { scope: self.scope.clone(), mode: KillMode::Pause, reason: self.reason.clone() };
         throw(options, request, Latch::Kill { scope: self.scope, reason: self.reason }, &text).await
     }
 }

@@ -54,7 +54,7 @@ impl EngineHandler {
             Request::Fills => json(engine.fills().await),
             Request::Equity => json(engine.equity().await),
             Request::Health => json(engine.health().await),
-            Request::Kill { scope, reason } => json(engine.kill(scope, reason).await),
+            Request::Kill { scope, mode, reason } => json(engine.kill(scope, mode, reason).await),
             Request::Resume { scope, reason } => json(engine.resume(scope, reason).await),
             Request::Reconcile => json(engine.reconcile().await),
             Request::Events { .. } => Err(Failure::new(codes::BAD_REQUEST, "events are a stream")),

@@ -2,7 +2,7 @@
 
 use omnivenue_core::engine::EngineError;
 use omnivenue_core::executor::CommandError;
-use omnivenue_core::journal::{KillScope, StoreError, Verdict};
+use omnivenue_core::journal::{KillMode, KillScope, StoreError, Verdict};
 use omnivenue_core::model::close::CloseRequest;
 use omnivenue_core::model::ids::{ClientOrderId, SignalId};
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,9 @@ pub enum Request {
     Kill {
         /// What it stops.
         scope: KillScope,
+        /// What it does beside keeping entries from leaving.
+        #[serde(default)]
+        mode: KillMode,
         /// Why.
         reason: String,
     },
@@ -190,9 +193,12 @@ mod tests {
         check(r#"{"verb":"events","since":7,"follow":true}"#, Request::Events { since: 7, follow: true });
         check(
             r#"{"verb":"kill","scope":{"agent":"demo"},"reason":"x"}"#,
-            Request::Kill { scope: KillScope::Agent("demo".parse().unwrap()), reason: "x".into() },
+            Request::Kill { scope: KillScope::Agent("demo".parse().unwrap()), mode: KillMode::Pause, reason: "x".into() },
         );
-        check(r#"{"verb":"kill","scope":"all","reason":"x"}"#, Request::Kill { scope: KillScope::All, reason: "x".into() });
+        check(
+            r#"{"verb":"kill","scope":"all","reason":"x"}"#,
+            Request::Kill { scope: KillScope::All, mode: KillMode::Pause, reason: "x".into() },
+        );
         let verdict = Verdict::Filled { quantity: "1.5".parse().unwrap(), price: "38.1".parse().unwrap() };
         let request = Request::Resolve { order: "abc".parse().unwrap(), verdict, reason: "seen".into() };
         check(r#"{"verb":"resolve","order":"abc","verdict":{"filled":{"quantity":"1.5","price":"38.1"}},"reason":"seen"}"#, request);

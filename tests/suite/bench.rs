@@ -268,10 +268,16 @@ pub(crate) struct Bench {
 impl Bench {
     /// One account at each exchange, one agent `demo` that trades on all of them without limits.
     pub(crate) fn new(configs: Vec<Config>) -> Self {
-        let share = |config: &Config| AccountShare { account: account(config.id.as_str()), allocation: None };
-        let deployment = DeploymentSetup { agent: parse("demo"), accounts: configs.iter().map(share).collect(), limits: Limits::default() };
+        let share = |config: &Config| AccountShare { account: account(config.id.as_str()), allocation: None, fallback: None };
+        let deployment = DeploymentSetup {
+            agent: parse("demo"),
+            accounts: configs.iter().map(share).collect(),
+            limits: Limits::default(),
+            stops: Default::default(),
+            approval: None,
+        };
         let accounts = configs.iter().map(|config| {
-            let setup = AccountSetup { venue: config.id.clone(), market: None, limits: Limits::default() };
+            let setup = AccountSetup { venue: config.id.clone(), market: None, limits: Limits::default(), drift: Default::default() };
             (account(config.id.as_str()), setup)
         });
         let setup = Setup {
@@ -283,6 +289,7 @@ impl Bench {
             rates: BTreeMap::from([(parse("USDC"), Factor::ONE)]),
             assets: AssetMap::default(),
             timing: Timing { backoff_min: Duration::from_millis(20), backoff_max: Duration::from_millis(200), ..Timing::default() },
+            breakers: Default::default(),
         };
         let exchanges: Vec<_> = configs.into_iter().map(|config| PaperExchange::open(config, None).unwrap()).collect();
         let accounts = exchanges.iter().map(|exchange| exchange.account(&account(exchange.config().id.as_str()))).collect();

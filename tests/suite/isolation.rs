@@ -306,7 +306,7 @@ fn who_stops_waiting_does_not_stop_the_execution() {
     assert_eq!((bench.truth(0).orders.len(), bench.truth(1).orders.len()), (3, 3));
     // A request to close is no different.
     block_on(async {
-        let close = CloseRequest { id: parse("flat"), target: CloseTarget::All };
+        let close = CloseRequest::new(parse("flat"), CloseTarget::All);
         assert!(tokio::time::timeout(Duration::ZERO, engine.close_positions(close, Wait::Settled)).await.is_err());
     });
     settled(&engine, "flat").legs.iter().for_each(filled);

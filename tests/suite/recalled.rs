@@ -59,22 +59,29 @@ impl World {
         let venue = Arc::new(PaperVenue::new(&config, Arc::new(Nobody)).unwrap());
         let instruments = config.check().unwrap().into_values().collect();
         let assets = AssetMap::default();
-        let share = AccountShare { account: account.clone(), allocation: None };
+        let share = AccountShare { account: account.clone(), allocation: None, fallback: None };
         let setup = Setup {
             venues: BTreeMap::from([(config.id.clone(), VenueSetup::new(venue.capabilities().clone(), instruments, &assets))]),
             accounts: BTreeMap::from([(
                 account.clone(),
-                AccountSetup { venue: config.id.clone(), market: None, limits: Limits::default() },
+                AccountSetup { venue: config.id.clone(), market: None, limits: Limits::default(), drift: Default::default() },
             )]),
             agents: BTreeMap::from([(name("demo"), AgentSetup::default())]),
             deployments: BTreeMap::from([(
                 name("demo"),
-                DeploymentSetup { agent: name("demo"), accounts: vec![share], limits: Limits::default() },
+                DeploymentSetup {
+                    agent: name("demo"),
+                    accounts: vec![share],
+                    limits: Limits::default(),
+                    stops: Default::default(),
+                    approval: None,
+                },
             )]),
             limits: Limits::default(),
             rates: BTreeMap::from([(name("USDC"), Factor::ONE)]),
             assets,
             timing: Timing::default(),
+            breakers: Default::default(),
         };
         let store = MemoryStore::new();
         let adapter = PaperAccount::new(account.clone(), Arc::clone(&venue), Arc::new(Nobody));

@@ -11,7 +11,7 @@ use super::report::{FillSummary, Health, OrderSummary};
 use super::shell;
 use crate::agent::{self, Agent, AgentHandle, AgentInput, AgentQueue};
 use crate::executor::{CommandError, Setup};
-use crate::journal::{Archive, Journal, KillScope, StoreError, Verdict};
+use crate::journal::{Archive, Journal, KillMode, KillScope, StoreError, Verdict};
 use crate::model::close::CloseRequest;
 use crate::model::execution::{EquityReport, Execution, PositionReport};
 use crate::model::ids::{ClientOrderId, SignalId};
@@ -116,7 +116,7 @@ pub(super) enum Command {
     Execution(SignalId, Answer<Option<Execution>>),
     Cancel(SignalId, Answer<()>),
     Resolve(ClientOrderId, Verdict, String, Answer<()>),
-    Kill(KillScope, String, Answer<()>),
+    Kill(KillScope, KillMode, String, Answer<()>),
     Resume(KillScope, String, Answer<()>),
     Reconcile(Answer<()>),
     Positions(Answer<Vec<PositionReport>>),
@@ -210,8 +210,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
-    pub async fn kill(&self, scope: KillScope, reason: String) -> Result<(), EngineError> {
-        self.ask(|answer| Command::Kill(scope, reason, answer)).await
+    pub async fn kill(&self, scope: KillScope, mode: KillMode, reason: String) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Kill(scope, mode, reason, answer)).await
     }
 
     /// Lifts the kill switch of a scope; of an account, its halt too.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::executor::{Book, ExecutionRecord, LegRecord, Setup, State};
 use crate::gates::Marks;
-use crate::journal::{Archive, ExecutionNumber};
+use crate::journal::{Archive, ExecutionNumber, KillMode};
 use crate::ledger::CapitalKey;
 use crate::model::execution::{EquityReport, Execution, ExecutionStatus, LegReport, LegState, Outcome, PositionReport, Protection};
 use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueOrderId, VenueSymbol};
@@ -126,6 +126,8 @@ pub struct UnknownOrder {
 pub struct KillLatch {
     /// What it stops.
     pub scope: String,
+    /// What it does beside.
+    pub mode: KillMode,
     /// Why.
     pub reason: String,
 }
@@ -378,7 +380,7 @@ fn unknown_orders(book: &Book, asked_at: impl Fn(&ClientOrderId) -> Option<Times
 }
 
 fn kills(book: &Book) -> Vec<KillLatch> {
-    book.kills().map(|(scope, reason)| KillLatch { scope: scope.to_string(), reason: reason.clone() }).collect()
+    book.kills().map(|(scope, kill)| KillLatch { scope: scope.to_string(), mode: kill.mode, reason: kill.reason.clone() }).collect()
 }
 
 pub(super) fn health(setup: &Setup, state: &State, monotonic: u64, (seq, durable_seq): (u64, u64)) -> Health {

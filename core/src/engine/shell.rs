@@ -321,9 +321,9 @@ impl Shell {
                 self.callers.insert(token, Waiter::Act(answer));
                 self.kernel.input(now, Input::Resolve { order, verdict, reason, token })
             }
-            Command::Kill(scope, reason, answer) => {
+            Command::Kill(scope, mode, reason, answer) => {
                 self.callers.insert(token, Waiter::Act(answer));
-                self.kernel.input(now, Input::Kill { scope, reason, token })
+                self.kernel.input(now, Input::Kill { scope, mode, reason, token })
             }
             Command::Resume(scope, reason, answer) => {
                 self.callers.insert(token, Waiter::Act(answer));

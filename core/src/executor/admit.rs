@@ -236,7 +236,20 @@ impl Step<'_> {
         let view = View { setup: self.setup, book: &*self.book, marks: &self.live.marks };
         gates::check_entry(&candidate, view).map_err(refused)?;
         let rate = self.setup.rates.get(&terms.settle).copied().unwrap_or(Factor::ONE);
-        Ok(OrderPlan { side, quantity, order: signal.order, worst_price, leverage, terms, reserve, rate, closes: None })
+        Ok(OrderPlan {
+            side,
+            quantity,
+            order: signal.order,
+            worst_price,
+            leverage,
+            terms,
+            reserve,
+            rate,
+            closes: None,
+            trigger: None,
+            attached: Vec::new(),
+            external: false,
+        })
     }
 
     /// The signal's leverage, if the instrument allows it and it is the one the position has.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::moving::Moving;
-use crate::journal::{Admission, Command, Event, ExecutionNumber, Failure, Intent, KillScope, LegPlan, LegRef, Verdict};
+use crate::journal::{Admission, Command, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef, Verdict};
 use crate::ledger::{Held, Ledger, Owner, Trade, pairs};
 use crate::model::execution::{LegEvent, LegState, Outcome, Reason, Timings};
 use crate::model::ids::{AccountId, AgentId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueSymbol};
@@ -119,6 +119,7 @@ impl ExecutionRecord {
         match self.admission.command {
             Command::Signal(_) => Purpose::Entry,
             Command::Close(_) => Purpose::Close,
+            Command::Protect(_) => Purpose::Protect,
         }
     }
 
@@ -133,6 +134,17 @@ impl ExecutionRecord {
     pub fn is_finished(&self) -> bool {
         self.legs.iter().all(|leg| leg.state.is_done() && !leg.orders.iter().any(OrderRecord::is_unsettled))
     }
+}
+
+/// A latch of the kill switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kill {
+    /// What it does beside keeping entries from leaving.
+    pub mode: KillMode,
+    /// Why it was thrown.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// The state that is the fold of the journal.
@@ -161,7 +173,7 @@ pub struct Book {
     last_finish: u64,
     ledger: Ledger,
     #[serde(with = "pairs")]
-    kills: BTreeMap<KillScope, String>,
+    kills: BTreeMap<KillScope, Kill>,
     halts: BTreeMap<AccountId, Reason>,
     nonces: BTreeMap<AccountId, u64>,
     seen: BTreeMap<AccountId, Timestamp>,
@@ -279,7 +291,7 @@ impl Book {
     }
 
     /// The latches of the kill switch, with their reasons.
-    pub fn kills(&self) -> impl Iterator<Item = (&KillScope, &String)> {
+    pub fn kills(&self) -> impl Iterator<Item = (&KillScope, &Kill)> {
         self.kills.iter()
     }
 
@@ -342,12 +354,16 @@ impl Book {
             }
             Event::Prepared(intent) => self.intend(intent)?,
             Event::Recalled(record) => self.recall(record),
-            Event::Killed { scope, reason } => drop(self.kills.insert(scope.clone(), reason.clone())),
+            Event::Killed { scope, mode, reason, at } => {
+                self.kills.insert(scope.clone(), Kill { mode: *mode, reason: reason.clone(), at: *at });
+            }
             Event::Resumed { scope, .. } => drop(self.kills.remove(scope)),
             Event::Halted { account, why } => drop(self.halts.insert(account.clone(), why.clone())),
             Event::Unhalted { account, .. } => drop(self.halts.remove(account)),
             Event::Funded { account, asset, amount } => self.ledger.fund(account, asset, *amount),
             Event::External { account, symbol, quantity, .. } => self.ledger.set_external(account, symbol, *quantity),
+            Event::GroupDecided { .. } | Event::Approved { .. } | Event::LegDecided { .. } | Event::BreakerChanged { .. } => {}
+            Event::MustClose { .. } | Event::Relieved { .. } | Event::GuardMoved { .. } => {}
             Event::Reported { .. }
             | Event::BecameUnknown { .. }
             | Event::Failed { .. }

@@ -39,19 +39,33 @@ impl Step<'_> {
     }
 
     fn close_leg(&self, target: &CloseTarget, key: &PositionKey, position: &Position) -> Option<LegPlan> {
+        let agent_of = |key: &PositionKey| self.setup.deployments.get(&key.deployment).map(|deployment| deployment.agent.clone());
+        let whole = |named: bool| if named { position.quantity().magnitude() } else { Quantity::ZERO };
         let (share, closes): (Quantity, Option<SignalId>) = match target {
             CloseTarget::All => (position.quantity().magnitude(), None),
             CloseTarget::Signal(signal) => (position.share_of(signal).ok()?, Some(signal.clone())),
+            CloseTarget::Agent(agent) => (whole(agent_of(key).as_ref() == Some(agent)), None),
+            CloseTarget::Asset(asset) => (whole(position.terms().asset == *asset), None),
+            CloseTarget::Account(account) => (whole(key.account == *account), None),
+            CloseTarget::Lot(lot) => {
+                if key.deployment != lot.deployment || key.account != lot.account || key.symbol != lot.instrument {
+                    return None;
+                }
+                match &lot.signal {
+                    Some(signal) => (position.share_of(signal).ok()?, Some(signal.clone())),
+                    None => (position.quantity().magnitude(), None),
+                }
+            }
             CloseTarget::Position { account, instrument, deployment } => {
                 let named =
                     key.account == *account && key.symbol == *instrument && deployment.as_ref().is_none_or(|d| *d == key.deployment);
-                (if named { position.quantity().magnitude() } else { Quantity::ZERO }, None)
+                (whole(named), None)
             }
         };
         if share.is_zero() {
             return None;
         }
-        let agent = self.setup.deployments.get(&key.deployment).map(|deployment| deployment.agent.clone());
+        let agent = agent_of(key);
         let venue = position.venue().clone();
         let mark = self.live.marks.get(&(venue.clone(), key.symbol.clone())).copied().or_else(|| position.entry_price());
         Some(LegPlan {
@@ -71,6 +85,9 @@ impl Step<'_> {
                 reserve: Reserve::default(),
                 rate: Factor::ONE,
                 closes,
+                trigger: None,
+                attached: Vec::new(),
+                external: false,
             }),
             ended: None,
             timings: Timings { resolved: Some(0), ..Timings::default() },

@@ -72,14 +72,10 @@ impl Step<'_> {
         };
         let Some((plan, request)) = self.emergency_plan(&key, report, &fill) else { return false };
         let number = self.book.next_execution();
-        let command = CloseRequest {
-            id: format!("emergency:{id}").parse().expect("an order id with a prefix is a valid signal id"),
-            target: CloseTarget::Position {
-                account: key.account.clone(),
-                instrument: key.symbol.clone(),
-                deployment: Some(key.deployment),
-            },
-        };
+        let command = CloseRequest::new(
+            format!("emergency:{id}").parse().expect("an order id with a prefix is a valid signal id"),
+            CloseTarget::Position { account: key.account.clone(), instrument: key.symbol.clone(), deployment: Some(key.deployment) },
+        );
         self.emit(Event::Admitted(Admission {
             number,
             body_hash: command.body_hash(),
@@ -119,6 +115,9 @@ impl Step<'_> {
             reserve: Reserve::default(),
             rate: Factor::ONE,
             closes: None,
+            trigger: None,
+            attached: Vec::new(),
+            external: false,
         };
         let plan = LegPlan {
             deployment: key.deployment.clone(),

@@ -40,6 +40,7 @@ pub(super) fn client_order_id(
     let purpose = match purpose {
         Purpose::Entry => "entry",
         Purpose::Close => "close",
+        Purpose::Protect => "protect",
     };
     name(namespace, &[signal.as_str(), deployment.as_str(), account.as_str(), purpose, symbol.as_str(), &attempt.to_string()])
 }

@@ -108,6 +108,7 @@ impl Step<'_> {
                 };
                 gates::clear_close(self.setup, self.book, leg, worst)
             }
+            Purpose::Protect => gates::clear_protect(self.setup, self.book, leg),
         };
         let failed = self.live.journal_failed.clone().filter(|_| purpose == Purpose::Entry);
         let cleared = match cleared {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use crate::model::instrument::{AssetMap, Instrument, Market};
 use crate::model::number::{Factor, Fraction, Notional};
@@ -27,6 +29,8 @@ pub struct Setup {
     pub assets: AssetMap,
     /// How long things may take.
     pub timing: Timing,
+    /// When a venue counts as unwell.
+    pub breakers: Breakers,
 }
 
 /// A venue as the state machine sees it.
@@ -67,6 +71,21 @@ pub struct AccountSetup {
     pub market: Option<Market>,
     /// Limits over all deployments on it.
     pub limits: Limits,
+    /// What follows when its truth and ours differ and nothing explains it.
+    pub drift: DriftPolicy,
+}
+
+/// What follows when an account's truth and ours differ, seen twice and explained by nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftPolicy {
+    /// No entry there until a person has looked at it.
+    #[default]
+    HaltEntries,
+    /// The difference is booked as not ours, and trading goes on.
+    Adopt,
+    /// No entry there, and our positions in that instrument are closed.
+    Flatten,
 }
 
 /// An agent as the state machine sees it.
@@ -74,6 +93,8 @@ pub struct AccountSetup {
 pub struct AgentSetup {
     /// The assets it may trade; all when absent.
     pub allowed_assets: Option<BTreeSet<Asset>>,
+    /// A person must say yes to each of its signals, within this time.
+    pub approval: Option<Duration>,
 }
 
 /// Where one agent's signals are carried out.
@@ -85,6 +106,21 @@ pub struct DeploymentSetup {
     pub accounts: Vec<AccountShare>,
     /// Limits of this deployment.
     pub limits: Limits,
+    /// Where a stop must be.
+    pub stops: StopRequirement,
+    /// A person must say yes to each signal carried out here, within this time.
+    pub approval: Option<Duration>,
+}
+
+/// Where a stop must be for the position to count as protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopRequirement {
+    /// At the venue where it can be, else in the engine.
+    #[default]
+    Any,
+    /// At the venue: where it cannot be, nothing is opened, and what is open without one is closed.
+    Venue,
 }
 
 /// A deployment's share of an account.
@@ -94,6 +130,8 @@ pub struct AccountShare {
     pub account: AccountId,
     /// How much of the account's balance it may use, in the settlement currency; all of it when absent.
     pub allocation: Option<Notional>,
+    /// Where entries go instead while the engine is in emergency: a paper account.
+    pub fallback: Option<AccountId>,
 }
 
 /// The most that may be at stake, in the currency of the limits; absent is unlimited. Positions count at the larger of cost and market
@@ -106,6 +144,39 @@ pub struct Limits {
     pub max_asset_notional: Option<Notional>,
     /// Altogether.
     pub max_notional: Option<Notional>,
+}
+
+/// When a venue counts as unwell: each a measure over the latest [`Breakers::window`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breakers {
+    /// Over which time errors and latencies are counted.
+    pub window: Duration,
+    /// How many failed calls in that time are high.
+    pub errors_high: u32,
+    /// How many are critical.
+    pub errors_critical: u32,
+    /// An answer slower than this is high.
+    pub latency_high: Duration,
+    /// No price for so long, while something is held or on its way there, is high.
+    pub stale_high: Duration,
+    /// An order unknown for so long is high.
+    pub unknown_high: Duration,
+    /// How long all must be well before it trades again.
+    pub cool_down: Duration,
+}
+
+impl Default for Breakers {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(60),
+            errors_high: 10,
+            errors_critical: 30,
+            latency_high: Duration::from_secs(4),
+            stale_high: Duration::from_secs(60),
+            unknown_high: Duration::from_secs(120),
+            cool_down: Duration::from_secs(30),
+        }
+    }
 }
 
 /// How long things may take.
@@ -123,6 +194,12 @@ pub struct Timing {
     pub reconcile_every: Duration,
     /// How far from the market an order that closes a position may fill.
     pub close_slippage: Fraction,
+    /// How long after the first fill a stop may take to be confirmed before the position is closed.
+    pub protection_deadline: Duration,
+    /// How long the legs of a group may take to be decided before what filled is closed again.
+    pub group_deadline: Duration,
+    /// How long a stop stays where it is at the venue before it is moved again: moves cost requests.
+    pub stop_move_every: Duration,
 }
 
 impl Default for Timing {
@@ -134,6 +211,9 @@ impl Default for Timing {
             backoff_max: Duration::from_secs(30),
             reconcile_every: Duration::from_secs(30),
             close_slippage: "0.05".parse().expect("0.05 is a fraction"),
+            protection_deadline: Duration::from_secs(5),
+            group_deadline: Duration::from_secs(10),
+            stop_move_every: Duration::from_secs(2),
         }
     }
 }

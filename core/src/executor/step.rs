@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::book::{Book, ExecutionRecord, FoldError};
 use super::setup::Setup;
 use crate::gates::{Cleared, Marks};
-use crate::journal::{Event, ExecutionNumber, Failure, KillScope, LegRef, Verdict};
+use crate::journal::{Event, ExecutionNumber, Failure, KillMode, KillScope, LegRef, Verdict};
 use crate::ledger::PositionKey;
 use crate::model::close::CloseRequest;
 use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueId, VenueSymbol};
@@ -154,6 +154,8 @@ pub enum Input {
     Kill {
         /// What it stops.
         scope: KillScope,
+        /// What it does beside.
+        mode: KillMode,
         /// Why.
         reason: String,
         /// Whom to answer.
@@ -502,8 +504,8 @@ impl Step<'_> {
                 self.live.quotes.insert(key, quote);
             }
             Input::Timer(timer) => self.wake(timer),
-            Input::Kill { scope, reason, token } => {
-                self.emit(Event::Killed { scope, reason });
+            Input::Kill { scope, mode, reason, token } => {
+                self.emit(Event::Killed { scope, mode, reason, at: self.now.wall });
                 self.effect(Effect::Done { token });
             }
             Input::Resume { scope, reason, token } => self.resume(scope, reason, token),

@@ -43,8 +43,8 @@ pub(super) fn check(book: &Book, agent: &AgentId, account: &AccountId, venue: &V
         KillScope::Venue(killed) => killed == venue,
         KillScope::Asset(killed) => Some(killed) == asset,
     };
-    if let Some((scope, reason)) = book.kills().find(|(scope, _)| holds(scope)) {
-        return Err(Reason::new("killed", format!("the kill switch is on for {scope}: {reason}")));
+    if let Some((scope, kill)) = book.kills().find(|(scope, _)| holds(scope)) {
+        return Err(Reason::new("killed", format!("the kill switch is on for {scope}: {}", kill.reason)));
     }
     match book.halt(account) {
         Some(why) => Err(Reason::new("halted", format!("entries on {account} are halted ({}): {}", why.code, why.reason))),

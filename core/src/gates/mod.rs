@@ -180,6 +180,39 @@ pub(crate) fn clear_close(setup: &Setup, book: &Book, leg: &LegRecord, worst_pri
     Ok(Cleared(OrderRequest { quantity, worst_price, reduce_only, ..request }))
 }
 
+/// Clears an order that waits at the venue for its trigger: what is left of the signal it protects, and never more than the venue holds. No
+/// latch stops it: it can only reduce.
+///
+/// # Errors
+/// The reason why there is nothing to send.
+pub(crate) fn clear_protect(setup: &Setup, book: &Book, leg: &LegRecord) -> Result<Cleared<OrderRequest>, Reason> {
+    let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else {
+        return Err(Reason::new("no_order", "the leg has no order to send"));
+    };
+    let venue = setup.venues.get(&leg.plan.venue);
+    let instrument = venue.and_then(|venue| venue.instruments.get(symbol)).ok_or_else(|| unknown_instrument(symbol))?;
+    let reduces = instrument.market == Market::Perp && venue.is_some_and(|venue| venue.capabilities.orders.reduce_only);
+    if !reduces || order.trigger.is_none() {
+        return Err(Reason::new("no_venue_stop", format!("{symbol} has no reduce-only orders with a trigger")));
+    }
+    let key = PositionKey { deployment: leg.plan.deployment.clone(), account: leg.plan.account.clone(), symbol: symbol.clone() };
+    let nothing = || Reason::new("nothing_to_close", "the position is closed already");
+    let position = book.ledger().position(&key).ok_or_else(nothing)?;
+    if position.quantity().is_long() == order.side.is_buy() {
+        return Err(nothing());
+    }
+    let share = match &order.closes {
+        Some(signal) => position.share_of(signal).map_err(overflow)?,
+        None => position.quantity().magnitude(),
+    };
+    let quantity = instrument.floor_quantity(share.min(order.quantity));
+    if quantity.is_zero() {
+        return Err(nothing());
+    }
+    let request = leg.plan.request(Purpose::Protect).ok_or_else(nothing)?;
+    Ok(Cleared(OrderRequest { quantity, reduce_only: true, ..request }))
+}
+
 fn unknown_instrument(symbol: &VenueSymbol) -> Reason {
     Reason::new("no_instrument", format!("the venue no longer lists {symbol}"))
 }

@@ -4,12 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::executor::ExecutionRecord;
-use crate::model::close::CloseRequest;
+use crate::model::close::{CloseRequest, Lot};
 use crate::model::execution::{Outcome, Reason, Timings};
+use crate::model::exit::Trigger;
 use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::instrument::{Instrument, Market, Side};
 use crate::model::number::{Amount, Factor, Leverage, Notional, Price, Quantity, SignedQuantity};
-use crate::model::order::{OrderReport, OrderRequest, Purpose};
+use crate::model::order::{AttachedExit, OrderReport, OrderRequest, Purpose};
 use crate::model::signal::{OrderType, Signal};
 use crate::model::time::Timestamp;
 use crate::venue::{Effect, ErrorKind, VenueError};
@@ -36,6 +37,19 @@ pub enum Command {
     Signal(Box<Signal>),
     /// To close positions.
     Close(CloseRequest),
+    /// To keep exits of a leg at its venue.
+    Protect(Protect),
+}
+
+/// The exits of one entry leg that wait at its venue: an execution of its own, with a leg for each order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protect {
+    /// Derived from the leg.
+    pub id: SignalId,
+    /// The leg whose position they close.
+    pub entry: LegRef,
+    /// Its signal.
+    pub signal: SignalId,
 }
 
 impl Command {
@@ -45,6 +59,7 @@ impl Command {
         match self {
             Self::Signal(signal) => &signal.id,
             Self::Close(close) => &close.id,
+            Self::Protect(protect) => &protect.id,
         }
     }
 }
@@ -134,6 +149,15 @@ pub struct OrderPlan {
     /// The signal whose lots are closed first, when the request named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closes: Option<SignalId>,
+    /// What wakes it, where it waits at the venue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+    /// Exits that travel with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<AttachedExit>,
+    /// What it reduces is not ours: asked for with `include_external`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub external: bool,
 }
 
 impl LegPlan {
@@ -151,6 +175,8 @@ impl LegPlan {
             leverage: order.leverage,
             purpose,
             reduce_only: false,
+            trigger: order.trigger,
+            attached: order.attached.clone(),
         })
     }
 }
@@ -272,6 +298,52 @@ impl std::fmt::Display for KillScope {
     }
 }
 
+/// What the kill switch does beside keeping entries from leaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KillMode {
+    /// Nothing: what rests at the venues goes on.
+    #[default]
+    Pause,
+    /// Entries that rest are canceled; protective orders stay.
+    Cancel,
+    /// That, and every position is closed; stops go only once flat is confirmed.
+    Flatten,
+}
+
+impl std::fmt::Display for KillMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Pause => "pause",
+            Self::Cancel => "cancel",
+            Self::Flatten => "flatten",
+        })
+    }
+}
+
+/// How a venue, or the engine as a whole, is allowed to trade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// As configured.
+    #[default]
+    Normal,
+    /// Exits only.
+    Degraded,
+    /// Exits only, and entries may go to paper.
+    Emergency,
+}
+
+impl std::fmt::Display for BreakerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Normal => "normal",
+            Self::Degraded => "degraded",
+            Self::Emergency => "emergency",
+        })
+    }
+}
+
 /// What happened, in the order in which it was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -371,8 +443,14 @@ pub enum Event {
     Killed {
         /// What it stops.
         scope: KillScope,
+        /// What it does beside.
+        #[serde(default)]
+        mode: KillMode,
         /// Why.
         reason: String,
+        /// When.
+        #[serde(default)]
+        at: Timestamp,
     },
     /// The kill switch was lifted.
     Resumed {
@@ -415,6 +493,69 @@ pub enum Event {
         /// Why it is booked.
         reason: String,
     },
+    /// Something must become flat, and is closed again and again until it is: an exit, an orphan, a position without its stop.
+    MustClose {
+        /// What.
+        lot: Lot,
+        /// Why.
+        why: Reason,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// What had to become flat need not any more, although something is left.
+    Relieved {
+        /// What.
+        lot: Lot,
+        /// Why.
+        why: Reason,
+    },
+    /// The best price since the entry has moved, and the trailing stop with it.
+    GuardMoved {
+        /// The entry leg.
+        leg: LegRef,
+        /// The best price.
+        best: Price,
+    },
+    /// Whether the legs of a group stand; where they do not, what filled is closed again.
+    GroupDecided {
+        /// The execution.
+        execution: ExecutionNumber,
+        /// The deployment whose legs are the group.
+        deployment: DeploymentId,
+        /// Whether they stand.
+        stands: bool,
+        /// Why.
+        why: Reason,
+    },
+    /// A person has answered whether a signal may be carried out.
+    Approved {
+        /// The execution.
+        execution: ExecutionNumber,
+        /// The deployment; all that wait when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deployment: Option<DeploymentId>,
+        /// Yes or no.
+        approved: bool,
+        /// In the person's words.
+        reason: String,
+    },
+    /// What was decided for a leg that had to wait for a person's yes.
+    LegDecided {
+        /// The leg.
+        leg: LegRef,
+        /// What was decided.
+        plan: LegPlan,
+    },
+    /// A venue, or the engine as a whole, is allowed to trade otherwise than before.
+    BreakerChanged {
+        /// The venue; the engine as a whole when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        venue: Option<VenueId>,
+        /// How from now on.
+        state: BreakerState,
+        /// Why.
+        why: Reason,
+    },
 }
 
 impl Event {
@@ -440,6 +581,13 @@ impl Event {
             Self::Unhalted { .. } => "unhalted",
             Self::Funded { .. } => "funded",
             Self::External { .. } => "external",
+            Self::MustClose { .. } => "must_close",
+            Self::Relieved { .. } => "relieved",
+            Self::GuardMoved { .. } => "guard_moved",
+            Self::GroupDecided { .. } => "group_decided",
+            Self::Approved { .. } => "approved",
+            Self::LegDecided { .. } => "leg_decided",
+            Self::BreakerChanged { .. } => "breaker_changed",
         }
     }
 
@@ -449,8 +597,10 @@ impl Event {
         match self {
             Self::Admitted(admission) => Some(admission.number),
             Self::Recalled(record) => Some(record.admission.number),
-            Self::LegPlanned { execution, .. } => Some(*execution),
-            Self::LegEnded { leg, .. } => Some(leg.execution),
+            Self::LegPlanned { execution, .. } | Self::GroupDecided { execution, .. } | Self::Approved { execution, .. } => {
+                Some(*execution)
+            }
+            Self::LegEnded { leg, .. } | Self::LegDecided { leg, .. } => Some(leg.execution),
             Self::Prepared(intent) => Some(intent.leg.execution),
             _ => None,
         }

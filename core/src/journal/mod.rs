@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 pub use self::chain::{ChainError, ChainKey, Hash};
 pub use self::event::{
-    Admission, Command, Event, ExecutionNumber, Failure, Intent, KillScope, LegPlan, LegRef, OrderPlan, Reserve, Terms, Verdict,
+    Admission, BreakerState, Command, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef, OrderPlan, Protect,
+    Reserve, Terms, Verdict,
 };
 pub use self::memory::MemoryStore;
 use crate::model::ids::{ClientOrderId, SignalId};

@@ -68,6 +68,11 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum LegState {
+    /// A person must say yes first. Nothing is reserved for it.
+    AwaitingApproval {
+        /// When it ends without an answer.
+        until: Timestamp,
+    },
     /// Decided and reserved; no order of it has been written down yet.
     Planned,
     /// An order of it is written down and on its way.
@@ -141,6 +146,7 @@ impl LegState {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::AwaitingApproval { .. } => "awaiting_approval",
             Self::Planned => "planned",
             Self::Sent => "sent",
             Self::Unknown { .. } => "unknown",
@@ -162,12 +168,33 @@ pub enum ExecutionStatus {
     Unresolved,
 }
 
-/// What protects a position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What protects a position against loss: weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protection {
-    /// Nothing: the signal asked for no stop.
+    /// A stop was asked for and could not be had in time: the position is being closed.
+    Failed,
+    /// Nothing: no stop was asked for.
+    #[default]
     None,
+    /// A stop was asked for and is not confirmed yet.
+    Pending,
+    /// The engine runs it: no stop while the process is down.
+    Engine,
+    /// It waits at the venue, whatever becomes of the process.
+    Venue,
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Failed => "failed",
+            Self::None => "none",
+            Self::Pending => "pending",
+            Self::Engine => "engine",
+            Self::Venue => "venue",
+        })
+    }
 }
 
 /// Microseconds from receipt of the signal to each stage; absent where a stage was not reached in this process.
@@ -235,7 +262,7 @@ pub struct LegReport {
     /// The instrument, by the venue's name; absent when none was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instrument: Option<VenueSymbol>,
-    /// `planned`, `sent`, `unknown`, `working` or `done`.
+    /// `awaiting_approval`, `planned`, `sent`, `unknown`, `working` or `done`.
     pub state: String,
     /// How it ended, once done.
     #[serde(skip_serializing_if = "Option::is_none")]

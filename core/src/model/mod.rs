@@ -6,6 +6,7 @@ pub mod secret;
 pub mod time;
 
 pub mod close;
+pub mod exit;
 pub mod instrument;
 pub mod signal;
 

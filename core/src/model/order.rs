@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::exit::Trigger;
 use super::ids::{AccountId, Asset, ClientOrderId, PositionId, TradeId, VenueOrderId, VenueSymbol};
 use super::instrument::{Market, Side};
 use super::number::{Amount, Leverage, Price, Quantity, SignedQuantity};
@@ -19,6 +20,8 @@ pub enum Purpose {
     Entry,
     /// Reduces a position.
     Close,
+    /// Waits at the venue for its trigger, and then reduces a position.
+    Protect,
 }
 
 /// An order as the engine means it, before any gate has seen it. Anyone may make one; only a gate can clear it.
@@ -40,10 +43,28 @@ pub struct OrderRequest {
     pub worst_price: Price,
     /// The leverage the account uses for this instrument.
     pub leverage: Leverage,
-    /// Entry or close.
+    /// Why it is sent.
     pub purpose: Purpose,
     /// Whether the venue is asked to only reduce (where it can).
     pub reduce_only: bool,
+    /// What wakes it, where it waits at the venue; then it trades at the market, no worse than `worst_price`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+    /// Exits that travel with an entry, in the same request: the venue arms them when it fills. Only where
+    /// [`ExitCapabilities::attached`](crate::venue::ExitCapabilities) says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<AttachedExit>,
+}
+
+/// An exit that travels with an entry: an order of its own, reduce-only, of the entry's quantity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachedExit {
+    /// Our name of it.
+    pub client_order_id: ClientOrderId,
+    /// What wakes it.
+    pub trigger: Trigger,
+    /// The worst price admitted once it is awake.
+    pub worst_price: Price,
 }
 
 /// What is owed for a trade.

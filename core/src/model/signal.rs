@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::exit::Exits;
 use super::ids::{AgentId, Asset, SignalId, VenueId};
 use super::instrument::{Market, Side};
 use super::number::{Fraction, Leverage, Notional, Price, Quantity};
@@ -92,12 +93,16 @@ pub enum LegPolicy {
     /// Each leg stands for itself.
     #[default]
     BestEffort,
+    /// Within a deployment every leg fills in full, or what filled is closed again.
+    AllOrNone,
+    /// Within a deployment at least so many legs fill in full, or what filled is closed again.
+    AtLeast(usize),
 }
 
 /// An instruction to open a position, unique for ever by its id.
 ///
 /// The JSON form is strict: unknown fields, JSON numbers for money and fields that this version cannot carry out
-/// (`exits`, for one) are refused with a sentence, never ignored.
+/// (routing `best`, for one) are refused with a sentence, never ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signal {
@@ -132,6 +137,9 @@ pub struct Signal {
     /// The kind of order.
     #[serde(default)]
     pub order: OrderType,
+    /// How the positions are closed again; by hand only when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exits: Option<Exits>,
     /// The venues that may take part; all enabled ones when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub venues: Option<Vec<VenueId>>,
@@ -239,12 +247,6 @@ impl Signal {
             return Err(SignalError::Form { id, reason: format!("unknown field `{unknown}`; the fields are {}", FIELDS.join(", ")) });
         }
         let unsupported = |field, reason| Err(SignalError::Unsupported { id: id.clone().unwrap_or_default(), field, reason });
-        if fields.get("exits").is_some_and(|exits| !exits.is_null()) {
-            return unsupported("exits", "positions are closed with close_positions");
-        }
-        if fields.get("leg_policy").is_some_and(|policy| *policy != "best_effort") {
-            return unsupported("leg_policy", "only best_effort is");
-        }
         if fields.get("routing").is_some_and(|routing| *routing != "all" && *routing != "first") {
             return unsupported("routing", "only all and first are");
         }
@@ -282,8 +284,29 @@ impl Signal {
         if self.slippage == Fraction::new(rust_decimal::Decimal::ONE).expect("1 is a fraction") && self.direction == Direction::Short {
             return Err("slippage is 1, but must be less than 1 when selling".into());
         }
+        if let Some(exits) = &self.exits {
+            exits.check(self.direction)?;
+        }
+        self.check_leg_policy()?;
         if self.venues.as_ref().is_some_and(Vec::is_empty) {
             return Err("venues is empty; leave it out to mean all enabled ones".into());
+        }
+        Ok(())
+    }
+
+    /// A group must be decided soon: what rests would leave it open.
+    fn check_leg_policy(&self) -> Result<(), String> {
+        if self.leg_policy == LegPolicy::BestEffort {
+            return Ok(());
+        }
+        if self.leg_policy == LegPolicy::AtLeast(0) {
+            return Err("leg_policy is at_least 0, but must be at least 1".into());
+        }
+        if matches!(self.order, OrderType::Limit { time_in_force: TimeInForce::Gtc, .. }) {
+            return Err("leg_policy needs an order that does not rest: market, or limit with time_in_force ioc or fok".into());
+        }
+        if self.routing == Routing::First {
+            return Err("leg_policy needs routing all: first opens one leg only".into());
         }
         Ok(())
     }
@@ -337,6 +360,7 @@ fn check_field(field: &str, given: &serde_json::Value) -> Result<(), String> {
         "leverage" => read::<Leverage>(given),
         "slippage" => read::<Fraction>(given),
         "order" => read::<OrderType>(given),
+        "exits" => read::<Option<Exits>>(given),
         "venues" => read::<Option<Vec<VenueId>>>(given),
         "routing" => read::<Routing>(given),
         "leg_policy" => read::<LegPolicy>(given),
@@ -393,8 +417,11 @@ mod tests {
         };
         check(with(r#""confidence":1.2"#), "confidence is 1.2, but must be between 0 and 1".trim_start_matches("confidence is "));
         check(with(r#""levrage":"5""#), "unknown field `levrage`");
-        check(with(r#""exits":{"stop_loss":{"fraction":"0.05"}}"#), "`exits` is not supported");
-        check(with(r#""leg_policy":"all_or_none""#), "`leg_policy` is not supported");
+        check(with(r#""exits":{"stop_loss":{"fraction":0.05}}"#), "exits: ");
+        check(with(r#""exits":{"stop_loss":{"fraction":"0"}}"#), "stop_loss is 0");
+        check(with(r#""leg_policy":{"at_least":0}"#), "at least 1");
+        check(with(r#""leg_policy":"all_or_none","order":{"type":"limit","price":"1"}"#), "does not rest");
+        check(with(r#""leg_policy":"all_or_none","routing":"first""#), "needs routing all");
         check(with(r#""valid_for":"soon""#), "not a length of time");
         check(with(r#""slippage":"1.5""#), "between 0 and 1");
         check(with(r#""leverage":5"#), "as a string");

@@ -161,6 +161,30 @@ pub mod duration_text {
     }
 }
 
+/// Lengths of time that may be absent, as text, for `#[serde(with = "option_duration_text")]`.
+pub mod option_duration_text {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Writes the length in the largest exact unit.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(length: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        length.map(super::format_duration).serialize(serializer)
+    }
+
+    /// Reads text such as `"12h"`, or nothing.
+    ///
+    /// # Errors
+    /// When the text is no length of time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| super::parse_duration(&text).map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,4 +76,33 @@ pub struct Capabilities {
     pub orders: OrderCapabilities,
     /// Its positions.
     pub positions: PositionModel,
+    /// The exits that can wait at the venue; absent where none can, and the engine runs them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exits: Option<ExitCapabilities>,
+}
+
+/// Which price a venue compares with a trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TriggerSource {
+    /// The price that positions are margined at.
+    Mark,
+    /// The latest trade.
+    Last,
+    /// The middle of bid and ask: what the engine itself compares.
+    Mid,
+}
+
+/// Which exits of derivatives can wait at the venue, and survive our process there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExitCapabilities {
+    /// Stop losses.
+    pub stop: bool,
+    /// Take profits.
+    pub take_profit: bool,
+    /// Both can travel with the entry, in one request.
+    pub attached: bool,
+    /// Which price is compared with the trigger.
+    pub source: TriggerSource,
 }

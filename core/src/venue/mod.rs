@@ -15,7 +15,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-pub use self::capabilities::{Absence, Capabilities, NonceRule, OrderCapabilities, PositionModel, Resend};
+pub use self::capabilities::{Absence, Capabilities, ExitCapabilities, NonceRule, OrderCapabilities, PositionModel, Resend, TriggerSource};
 pub use self::error::{Effect, ErrorKind, Operation, VenueError};
 pub(crate) use self::prepared::PreparedBody;
 pub use self::prepared::{Prepared, Ticket};

@@ -348,7 +348,8 @@ mod tests {
     use crate::lock::Opener;
 
     fn entry(seq: u64) -> Entry {
-        let event = Event::Killed { scope: KillScope::All, reason: format!("{seq:01000}") };
+        let event =
+            Event::Killed { scope: KillScope::All, mode: Default::default(), reason: format!("{seq:01000}"), at: Default::default() };
         let body = serde_json::to_string(&event).unwrap();
         Entry { seq, at: Timestamp::EPOCH, kind: event.kind(), body: body.into(), execution: None, index: None, metadata: None }
     }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use omnivenue_core::journal::{ChainKey, Command, Event, ExecutionNumber, Hash, StoreError, StoredEntry};
+use omnivenue_core::journal::{ChainKey, Event, ExecutionNumber, Hash, StoreError, StoredEntry};
 use omnivenue_core::model::ids::{ClientOrderId, SignalId};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -102,10 +102,7 @@ impl Check {
         };
         match &event {
             Event::Admitted(admission) => {
-                let id = match &admission.command {
-                    Command::Signal(signal) => &signal.id,
-                    Command::Close(close) => &close.id,
-                };
+                let id = admission.command.id();
                 if index("SELECT execution FROM signals WHERE signal_id = ?1", id.as_str())? != execution {
                     return Err(wrong("index by signal"));
                 }

@@ -130,7 +130,7 @@ impl Desk {
         let target = CloseTarget::Position { account: account.clone(), instrument: self.instrument.symbol.clone(), deployment: None };
         let mut kernel = self.kernel.lock().await;
         self.quote(&mut kernel, worst_price, now);
-        let tasks = kernel.close(now, CloseRequest { id: id.clone(), target }, 1);
+        let tasks = kernel.close(now, CloseRequest::new(id.clone(), target), 1);
         self.carry_out(&mut kernel, tasks, &id, now).await
     }
 
@@ -182,6 +182,7 @@ impl Desk {
             order: wish.order,
             venues: None,
             routing: Routing::All,
+            exits: None,
             leg_policy: LegPolicy::BestEffort,
             metadata: serde_json::Map::new(),
         }
@@ -267,11 +268,13 @@ fn setup(capabilities: &Capabilities, instrument: &Instrument, accounts: &[Arc<d
     let assets = AssetMap::default();
     let venue = instrument.venue.clone();
     let ids: Vec<AccountId> = accounts.iter().map(|account| account.id().clone()).collect();
-    let account_setup = AccountSetup { venue: venue.clone(), market: None, limits: Limits::default() };
+    let account_setup = AccountSetup { venue: venue.clone(), market: None, limits: Limits::default(), drift: Default::default() };
     let deployment = |account: &AccountId| DeploymentSetup {
         agent: constant(account.as_str()),
-        accounts: vec![AccountShare { account: account.clone(), allocation: None }],
+        accounts: vec![AccountShare { account: account.clone(), allocation: None, fallback: None }],
         limits: Limits::default(),
+        stops: Default::default(),
+        approval: None,
     };
     Setup {
         venues: BTreeMap::from([(venue, VenueSetup::new(capabilities.clone(), vec![instrument.clone()], &assets))]),
@@ -282,5 +285,6 @@ fn setup(capabilities: &Capabilities, instrument: &Instrument, accounts: &[Arc<d
         rates: BTreeMap::from([(instrument.settle.clone(), Factor::ONE)]),
         assets,
         timing: Timing { close_slippage: constant("0"), ..Timing::default() },
+        breakers: Default::default(),
     }
 }

@@ -100,7 +100,7 @@ impl Scenario {
         let mut at = self.script.last().map_or(0, |(at, _)| *at) / 2 + random.below(2_000);
         self.script.push((at, Action::FillDisk));
         at += 500 + random.below(1_000);
-        self.script.push((at, Action::Close(CloseRequest { id: name("in-an-emergency"), target: CloseTarget::All })));
+        self.script.push((at, Action::Close(CloseRequest::new(name("in-an-emergency"), CloseTarget::All))));
         at += 2_000 + random.below(8_000);
         self.script.push((at, Action::Die));
         self.script.sort_by_key(|(at, _)| *at);
@@ -123,7 +123,7 @@ impl Scenario {
             (0, signal("s0", "one")),
             (100, signal("s0", "one")),
             (200, signal("s1", "two")),
-            (3_000, Action::Close(CloseRequest { id: name("c0"), target: CloseTarget::Signal(name("s0")) })),
+            (3_000, Action::Close(CloseRequest::new(name("c0"), CloseTarget::Signal(name("s0"))))),
         ];
         scenario.faults = fault.into_iter().collect();
         scenario
@@ -139,14 +139,18 @@ impl Scenario {
         let accounts: BTreeMap<AccountId, AccountSetup> = exchanges
             .iter()
             .flat_map(|exchange| {
-                exchange
-                    .accounts
-                    .keys()
-                    .map(|account| (account.clone(), AccountSetup { venue: exchange.id.clone(), market: None, limits: account_limits }))
+                exchange.accounts.keys().map(|account| {
+                    (
+                        account.clone(),
+                        AccountSetup { venue: exchange.id.clone(), market: None, limits: account_limits, drift: Default::default() },
+                    )
+                })
             })
             .collect();
-        let shares: Vec<AccountShare> =
-            accounts.keys().map(|account| AccountShare { account: account.clone(), allocation: Some(name("3000")) }).collect();
+        let shares: Vec<AccountShare> = accounts
+            .keys()
+            .map(|account| AccountShare { account: account.clone(), allocation: Some(name("3000")), fallback: None })
+            .collect();
         let deployment = |agent: &str| DeploymentSetup {
             agent: name(agent),
             accounts: shares.clone(),
@@ -155,6 +159,8 @@ impl Scenario {
                 max_asset_notional: Some(name("2500")),
                 max_notional: Some(name("5000")),
             },
+            stops: Default::default(),
+            approval: None,
         };
         let setup = Setup {
             venues: BTreeMap::new(),
@@ -165,6 +171,7 @@ impl Scenario {
             rates: BTreeMap::from([(name("USDC"), Factor::ONE)]),
             assets: AssetMap::default(),
             timing,
+            breakers: Default::default(),
         };
         let script = script(random);
         Self { exchanges, setup, script, faults_per_mille, faults: Vec::new(), crashes: Vec::new() }
@@ -225,7 +232,7 @@ fn script(random: &mut Random) -> Vec<(u64, Action)> {
             Action::Cancel(name(random.pick(ids.as_slice()).as_str()))
         } else if roll < 92 {
             let target = if random.chance(50) { CloseTarget::All } else { CloseTarget::Signal(name(random.pick(ids.as_slice()).as_str())) };
-            Action::Close(CloseRequest { id: name(&format!("c{index}")), target })
+            Action::Close(CloseRequest::new(name(&format!("c{index}")), target))
         } else if roll < 96 {
             Action::Kill(kill_scope(random))
         } else {

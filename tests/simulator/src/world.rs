@@ -505,7 +505,9 @@ impl World {
             Action::Kill(scope) => {
                 self.story.tell(now.wall, || format!("kill {scope}"));
                 self.coverage.add("kills", 1);
-                self.with_kernel(|kernel| kernel.input(now, Input::Kill { scope, reason: "the script says so".into(), token }));
+                self.with_kernel(|kernel| {
+                    kernel.input(now, Input::Kill { scope, mode: Default::default(), reason: "the script says so".into(), token })
+                });
             }
             Action::FillDisk => self.store.set_failing(true),
             Action::Die => self.fate().dead = Some("when told to"),

@@ -31,11 +31,18 @@ async fn engine(store: &MemoryStore) -> (Engine, Vec<PaperExchange>) {
     for (venue, config) in [("hyperliquid", Config::hyperliquid_like()), ("ostium", Config::ostium_like())] {
         let account = name(&format!("{venue}-paper"));
         let config = config.with_account(&account, name("USDC"), name("100000"));
-        accounts.insert(account, AccountSetup { venue: name(venue), market: None, limits: Limits::default() });
+        accounts.insert(account, AccountSetup { venue: name(venue), market: None, limits: Limits::default(), drift: Default::default() });
         exchanges.push(PaperExchange::open(config, None).expect("the preset is valid"));
     }
-    let shares: Vec<AccountShare> = accounts.keys().map(|account| AccountShare { account: account.clone(), allocation: None }).collect();
-    let deployment = |agent: &str| DeploymentSetup { agent: name(agent), accounts: shares.clone(), limits: Limits::default() };
+    let shares: Vec<AccountShare> =
+        accounts.keys().map(|account| AccountShare { account: account.clone(), allocation: None, fallback: None }).collect();
+    let deployment = |agent: &str| DeploymentSetup {
+        agent: name(agent),
+        accounts: shares.clone(),
+        limits: Limits::default(),
+        stops: Default::default(),
+        approval: None,
+    };
     let agents = ["blocked", "broken", "busy"];
     let setup = Setup {
         venues: BTreeMap::new(),
@@ -45,6 +52,7 @@ async fn engine(store: &MemoryStore) -> (Engine, Vec<PaperExchange>) {
         rates: BTreeMap::from([(name("USDC"), Factor::ONE)]),
         assets: AssetMap::default(),
         timing: Timing::default(),
+        breakers: Default::default(),
         accounts: accounts.clone(),
     };
     let parts = Parts {

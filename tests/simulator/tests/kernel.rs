@@ -112,6 +112,7 @@ impl Bench {
             rates: BTreeMap::from([(name("USDC"), Factor::ONE)]),
             assets: AssetMap::default(),
             timing: Timing::default(),
+            breakers: Default::default(),
         };
         let mut accounts = Vec::new();
         for index in 0..venues {
@@ -122,15 +123,25 @@ impl Bench {
             let instruments = config.check().expect("the preset is valid").into_values().collect();
             setup.venues.insert(config.id.clone(), VenueSetup::new(venue.capabilities().clone(), instruments, &setup.assets));
             let id: AccountId = name(&format!("account{index}"));
-            setup.accounts.insert(id.clone(), AccountSetup { venue: config.id.clone(), market: None, limits: Limits::default() });
+            setup.accounts.insert(
+                id.clone(),
+                AccountSetup { venue: config.id.clone(), market: None, limits: Limits::default(), drift: Default::default() },
+            );
             accounts.push(Arc::new(Slow { inner: PaperAccount::new(id, venue, Arc::new(Nowhere)), ready: AtomicBool::new(true) }));
         }
         let shares: Vec<AccountShare> =
-            setup.accounts.keys().map(|account| AccountShare { account: account.clone(), allocation: None }).collect();
+            setup.accounts.keys().map(|account| AccountShare { account: account.clone(), allocation: None, fallback: None }).collect();
         for agent in ["one", "two"] {
-            setup
-                .deployments
-                .insert(name(agent), DeploymentSetup { agent: name(agent), accounts: shares.clone(), limits: Limits::default() });
+            setup.deployments.insert(
+                name(agent),
+                DeploymentSetup {
+                    agent: name(agent),
+                    accounts: shares.clone(),
+                    limits: Limits::default(),
+                    stops: Default::default(),
+                    approval: None,
+                },
+            );
         }
         let now = Now { wall: name("2026-01-01T00:00:00Z"), monotonic: 1_000_000 };
         let mut bench = Self::opened(setup, accounts, store, now);
@@ -318,7 +329,10 @@ fn the_kill_switch_stops_what_is_decided_but_has_not_left() {
     bench.execute(signal);
     let batch = bench.kernel.take_batch().expect("the intents");
     bench.store.append(&batch.entries).expect("memory takes it");
-    bench.kernel.input(bench.now, Input::Kill { scope: KillScope::Account(name("account1")), reason: "stop".into(), token: 99 });
+    bench.kernel.input(
+        bench.now,
+        Input::Kill { scope: KillScope::Account(name("account1")), mode: Default::default(), reason: "stop".into(), token: 99 },
+    );
     let tasks = bench.kernel.committed(bench.now, batch);
     assert_eq!(placed(&tasks).len(), 1, "the other account goes on");
     assert_eq!(bench.states("s"), ["sent", "refused:killed"]);
@@ -404,7 +418,7 @@ fn a_signal_is_the_same_execution_for_ever() {
 #[test]
 fn what_the_journal_does_not_have_yet_is_not_forgotten() {
     let mut bench = Bench::new(1, Limits::default());
-    bench.kernel.input(bench.now, Input::Kill { scope: KillScope::All, reason: "stop".into(), token: 99 });
+    bench.kernel.input(bench.now, Input::Kill { scope: KillScope::All, mode: Default::default(), reason: "stop".into(), token: 99 });
     // A flood of signals, all refused at once, while the disk is busy: more than stay at hand.
     for index in 0..(omnivenue_core::executor::RETAINED * 2) {
         let signal = bench.signal(&format!("s{index}"), "one", "");

@@ -204,6 +204,7 @@ fn capabilities() -> Capabilities {
             nonce: NonceRule::Milliseconds,
         },
         positions: PositionModel::Net,
+        exits: None,
     }
 }
 

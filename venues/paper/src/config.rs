@@ -127,7 +127,11 @@ impl Config {
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         let spot = self.instruments.iter().any(|spec| spec.market == Market::Spot);
-        Capabilities { orders: self.orders.clone(), positions: if spot { PositionModel::Holdings } else { PositionModel::Net } }
+        Capabilities {
+            orders: self.orders.clone(),
+            positions: if spot { PositionModel::Holdings } else { PositionModel::Net },
+            exits: None,
+        }
     }
 
     /// Checks everything that the types alone cannot, and proves that the instruments' numbers can be kept exactly.

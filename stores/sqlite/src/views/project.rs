@@ -175,6 +175,13 @@ impl Step<'_> {
                     )?
                     .execute(params![to_sql(admission.number), close.id.as_str(), word(&close.target), times.0, times.1])?;
             }
+            Command::Protect(protect) => {
+                self.conn
+                    .prepare_cached(
+                        "INSERT INTO signals (execution, signal_id, kind, closes, received_at, valid_until) VALUES (?1, ?2, 'protect', ?3, ?4, ?5)",
+                    )?
+                    .execute(params![to_sql(admission.number), protect.id.as_str(), protect.signal.as_str(), times.0, times.1])?;
+            }
         }
         let number = admission.number;
         admission.legs.iter().enumerate().try_for_each(|(leg, plan)| self.leg_planned(LegRef { execution: number, leg }, plan))
@@ -258,7 +265,7 @@ impl Step<'_> {
                 (Some(outcome.to_string()), code, reason)
             }
             LegState::Unknown { why, .. } => (None, Some("unknown".to_owned()), Some(why.clone())),
-            LegState::Planned | LegState::Sent | LegState::Working => (None, None, None),
+            LegState::AwaitingApproval { .. } | LegState::Planned | LegState::Sent | LegState::Working => (None, None, None),
         };
         let filled = leg.filled().map_err(|e| unreadable(self.seq, e))?;
         let latest = leg.orders.last();

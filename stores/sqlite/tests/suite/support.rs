@@ -53,7 +53,8 @@ pub(crate) fn entry(seq: u64, event: &Event, execution: Option<ExecutionNumber>,
 
 /// Entries that belong to nothing.
 pub(crate) fn plain(seqs: impl IntoIterator<Item = u64>) -> Vec<Entry> {
-    let event = |seq| Event::Killed { scope: KillScope::All, reason: format!("entry {seq}") };
+    let event =
+        |seq| Event::Killed { scope: KillScope::All, mode: Default::default(), reason: format!("entry {seq}"), at: Default::default() };
     seqs.into_iter().map(|seq| entry(seq, &event(seq), None, None)).collect()
 }
 

@@ -110,14 +110,14 @@ fn now() -> Now {
 pub(crate) fn setup(venue: &dyn Venue, market: Market) -> Setup {
     let deployment = DeploymentSetup {
         agent: parse("demo"),
-        accounts: vec![AccountShare { account: parse("main"), allocation: None }],
+        accounts: vec![AccountShare { account: parse("main"), allocation: None, fallback: None }],
         limits: Limits::default(),
     };
     Setup {
         venues: BTreeMap::new(),
         accounts: BTreeMap::from([(
             parse("main"),
-            AccountSetup { venue: venue.id().clone(), market: Some(market), limits: Limits::default() },
+            AccountSetup { venue: venue.id().clone(), market: Some(market), limits: Limits::default(), drift: Default::default() },
         )]),
         agents: BTreeMap::from([(parse("demo"), AgentSetup::default())]),
         deployments: BTreeMap::from([(parse("demo"), deployment)]),
@@ -125,6 +125,7 @@ pub(crate) fn setup(venue: &dyn Venue, market: Market) -> Setup {
         rates: BTreeMap::from([(parse("USDC"), Factor::ONE)]),
         assets: AssetMap::default(),
         timing: Timing::default(),
+        breakers: Default::default(),
     }
 }
 
