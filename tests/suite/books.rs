@@ -187,7 +187,7 @@ impl Files {
                 assert_eq!(key.2, *account, "{id} is on an account it is not for");
                 match purpose {
                     Purpose::Entry => entries.entry(key.clone()).or_default().push(id.clone()),
-                    Purpose::Close => closes += 1,
+                    Purpose::Close | Purpose::Protect => closes += 1,
                 }
             }
         }
