@@ -101,6 +101,7 @@ impl EngineError {
             Self::Command(CommandError::Invalid(_)) => "invalid",
             Self::Command(CommandError::JournalUnwritable(_)) => "journal_unwritable",
             Self::Command(CommandError::NotFound(_)) => "not_found",
+            Self::Command(CommandError::Unprotected(_)) => "unprotected",
             Self::Store(_) => "journal_unreadable",
             Self::Closed => "closed",
         }
@@ -125,7 +126,8 @@ pub(super) enum Command {
     Equity(Answer<Vec<EquityReport>>),
     Health(Answer<Health>),
     Attach(AgentQueue),
-    Shutdown(Answer<()>),
+    /// With whether positions may be left without their stops.
+    Shutdown(bool, Answer<()>),
 }
 
 /// An open engine.
@@ -295,11 +297,21 @@ impl Engine {
         EventFeed::new(Arc::clone(&self.archive), self.durable.clone(), since)
     }
 
-    /// Makes what was decided durable, stops the engine and gives up the journal. Orders that rest stay at the venues.
+    /// Makes what was decided durable, stops the engine and gives up the journal. Orders that rest stay at the venues. Stops that the engine
+    /// runs are handed to their venues where these can hold them.
+    ///
+    /// # Errors
+    /// [`CommandError::Unprotected`] when a stop would be gone with the engine: it goes on; see [`Self::shutdown_unprotected`].
+    /// [`EngineError::Closed`] when it was closed already.
+    pub async fn shutdown(&self) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Shutdown(false, answer)).await
+    }
+
+    /// As [`Self::shutdown`], leaving positions whose stop the engine runs without one. They are looked after again from the next start on.
     ///
     /// # Errors
     /// [`EngineError::Closed`] when it was closed already.
-    pub async fn shutdown(&self) -> Result<(), EngineError> {
-        self.ask(Command::Shutdown).await
+    pub async fn shutdown_unprotected(&self) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Shutdown(true, answer)).await
     }
 }

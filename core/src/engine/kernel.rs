@@ -506,7 +506,8 @@ impl Kernel {
             _ => None,
         };
         // What a venue can tell again may wait; what only we know may not.
-        self.urgent |= !matches!(event, Event::Reported { .. } | Event::BecameUnknown { .. } | Event::Recalled(_));
+        self.urgent |=
+            !matches!(event, Event::Reported { .. } | Event::BecameUnknown { .. } | Event::Recalled(_) | Event::GuardMoved { .. });
         let kind = event.kind();
         let body = serde_json::to_string(&event).expect("events are plain data and always serialize").into();
         let entry = Entry { seq: self.seq, at, kind, body, execution, index, metadata };

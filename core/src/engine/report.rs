@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::executor::{Book, ExecutionRecord, LegRecord, Setup, State};
 use crate::gates::Marks;
-use crate::journal::{Archive, ExecutionNumber, KillMode};
-use crate::ledger::CapitalKey;
-use crate::model::execution::{EquityReport, Execution, ExecutionStatus, LegReport, LegState, Outcome, PositionReport, Protection};
+use crate::journal::{Archive, Command, ExecutionNumber, KillMode, LegRef};
+use crate::ledger::{CapitalKey, PositionKey};
+use crate::model::execution::{
+    EquityReport, Execution, ExecutionStatus, ExitReport, LegReport, LegState, Outcome, PositionReport, Protection,
+};
 use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueOrderId, VenueSymbol};
 use crate::model::instrument::Side;
 use crate::model::number::{Amount, Price, Quantity};
@@ -154,9 +156,33 @@ pub struct Health {
     pub failure: Option<String>,
 }
 
+/// What a running engine knows beside its books.
+#[derive(Clone, Copy)]
+pub(super) struct Present<'a> {
+    pub(super) setup: &'a Setup,
+    pub(super) state: &'a State,
+}
+
+impl Present<'_> {
+    fn asked_at(self, order: &ClientOrderId) -> Option<Timestamp> {
+        self.state.asked_at(order)
+    }
+
+    /// What protects an entry leg, held or about to be.
+    fn protection(self, record: &ExecutionRecord, leg: usize) -> Protection {
+        let at = LegRef { execution: record.admission.number, leg };
+        if let Some(protected) = self.state.protected(self.setup, at) {
+            return protected.protection;
+        }
+        let asks = matches!(&record.admission.command, Command::Signal(signal) if signal.exits.is_some_and(|exits| exits.wants_stop()));
+        let awaited = record.legs.get(leg).is_some_and(LegRecord::is_live);
+        if asks && awaited { Protection::Pending } else { Protection::None }
+    }
+}
+
 /// An execution in its published form.
-pub(super) fn execution(record: &ExecutionRecord, asked_at: impl Fn(&ClientOrderId) -> Option<Timestamp>) -> Execution {
-    let legs: Vec<LegReport> = record.legs.iter().map(|leg| leg_report(leg, &asked_at)).collect();
+pub(super) fn execution(record: &ExecutionRecord, present: Option<Present<'_>>) -> Execution {
+    let legs: Vec<LegReport> = record.legs.iter().enumerate().map(|(index, leg)| leg_report(record, index, leg, present)).collect();
     let unknown = record.legs.iter().any(|leg| matches!(leg.state, LegState::Unknown { .. }));
     let status = if unknown {
         ExecutionStatus::Unresolved
@@ -168,7 +194,8 @@ pub(super) fn execution(record: &ExecutionRecord, asked_at: impl Fn(&ClientOrder
     Execution { signal_id: record.admission.command.id().clone(), status, legs }
 }
 
-fn leg_report(leg: &LegRecord, asked_at: &impl Fn(&ClientOrderId) -> Option<Timestamp>) -> LegReport {
+fn leg_report(record: &ExecutionRecord, index: usize, leg: &LegRecord, present: Option<Present<'_>>) -> LegReport {
+    let asked_at = |order: &ClientOrderId| present?.asked_at(order);
     let filled = leg.filled().unwrap_or_default();
     let order = leg.orders.last();
     let id = order.map(|order| order.intent.client_order_id().clone());
@@ -177,7 +204,7 @@ fn leg_report(leg: &LegRecord, asked_at: &impl Fn(&ClientOrderId) -> Option<Time
             (Some(*outcome), why.as_ref().map(|why| why.code.clone()), why.as_ref().map(|why| why.reason.clone()))
         }
         LegState::Unknown { why, since } => {
-            (None, Some("unknown".to_owned()), Some(unknown_words(leg, id.as_ref(), why, *since, asked_at)))
+            (None, Some("unknown".to_owned()), Some(unknown_words(leg, id.as_ref(), why, *since, &asked_at)))
         }
         _ => (None, None, None),
     };
@@ -197,7 +224,7 @@ fn leg_report(leg: &LegRecord, asked_at: &impl Fn(&ClientOrderId) -> Option<Time
         client_order_id: id,
         venue_order_id: order.and_then(|order| venue_order_id(&order.state)),
         position_id: None,
-        protection: Protection::None,
+        protection: present.map_or(Protection::None, |present| present.protection(record, index)),
         timings_us: leg.timings,
     }
 }
@@ -241,13 +268,32 @@ fn state_name(state: &OrderState) -> String {
     }
 }
 
+/// The exits of each signal in a position.
+fn exits(book: &Book, present: Present<'_>, key: &PositionKey) -> Vec<ExitReport> {
+    let report = |entry: LegRef| {
+        let protected = present.state.protected(present.setup, entry)?;
+        Some(ExitReport {
+            signal: protected.lot.signal?,
+            protection: protected.protection,
+            stop_price: protected.stop_price,
+            take_profit_price: protected.take_profit_price,
+            source: protected.source,
+        })
+    };
+    book.guarding(key).filter_map(|(entry, _)| report(entry)).collect()
+}
+
 pub(super) fn positions(
     book: &Book,
     marks: &Marks,
+    present: Option<Present<'_>>,
     agent_of: impl Fn(&DeploymentId) -> Option<crate::model::ids::AgentId>,
 ) -> Vec<PositionReport> {
     let report = |(key, position): (&crate::ledger::PositionKey, &crate::ledger::Position)| {
         let mark = marks.get(&(position.venue().clone(), key.symbol.clone())).copied();
+        let exits = present.map(|present| exits(book, present, key)).unwrap_or_default();
+        let of = |signal: &SignalId| exits.iter().find(|exit| exit.signal == *signal).map_or(Protection::None, |exit| exit.protection);
+        let weakest = position.lots().map(|lot| of(&lot.signal)).min().unwrap_or_default();
         PositionReport {
             agent: agent_of(&key.deployment)
                 .unwrap_or_else(|| key.deployment.as_str().parse().expect("a deployment's name is a valid agent's name")),
@@ -262,7 +308,8 @@ pub(super) fn positions(
             unrealized_pnl: mark.and_then(|mark| position.unrealized(mark).ok()),
             realized_pnl: position.realized(),
             signals: position.lots().map(|lot| lot.signal.clone()).collect(),
-            protection: Protection::None,
+            protection: weakest,
+            exits,
         }
     };
     book.ledger().positions().map(report).collect()
@@ -449,7 +496,7 @@ impl Books {
     #[must_use]
     pub fn positions(&self) -> Vec<PositionReport> {
         let agents = |deployment: &DeploymentId| self.agent_of(deployment);
-        positions(&self.book, &Marks::new(), agents)
+        positions(&self.book, &Marks::new(), None, agents)
     }
 
     fn agent_of(&self, deployment: &DeploymentId) -> Option<crate::model::ids::AgentId> {
@@ -493,7 +540,7 @@ impl Books {
             Some(record) => Some(record.clone()),
             None => rebuild(archive, number, Vec::new())?,
         };
-        Ok(record.map(|record| execution(&record, |_| None)))
+        Ok(record.map(|record| execution(&record, None)))
     }
 
     /// How things stand while no engine runs.

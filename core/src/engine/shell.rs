@@ -11,7 +11,7 @@ use super::committer::{self, Committed, Work};
 use super::env::Env;
 use super::handle::{Answer, Command, EngineError, OpenError, Parts, Wait};
 use super::kernel::{Kernel, Task};
-use super::report;
+use super::report::{self, Present};
 use crate::agent::{AgentInput, AgentQueue};
 use crate::executor::{CommandError, Input, Timer, Token, VenueSetup};
 use crate::journal::{ExecutionNumber, Failure};
@@ -48,6 +48,8 @@ enum Message {
 enum Waiter {
     Execution(Wait, Answer<crate::model::execution::Execution>),
     Act(Answer<()>),
+    /// Wants to close the engine.
+    Leave(Answer<()>),
 }
 
 /// A caller whose execution is under way.
@@ -102,6 +104,8 @@ struct Shell {
     agents: Vec<AgentQueue>,
     /// Calls under way that change something at a venue: a shutdown waits for their answers, within their deadline.
     writes: u64,
+    /// Whoever is told once the engine has stopped, from when on it stops.
+    stop: Option<Answer<()>>,
 }
 
 fn micros(length: Duration) -> u64 {
@@ -193,6 +197,7 @@ async fn open(
         last_snapshot,
         agents: Vec::new(),
         writes: 0,
+        stop: None,
     };
     for (venue, quote) in quotes {
         shell.take(Input::Quote { venue, quote });
@@ -218,13 +223,12 @@ impl Shell {
         mut arrivals: mpsc::UnboundedReceiver<Message>,
         mut commits: mpsc::UnboundedReceiver<Committed>,
     ) {
-        let mut stop: Option<Answer<()>> = None;
         let mut stop_until = u64::MAX;
         loop {
-            self.flush(stop.is_some());
+            self.flush(self.stop.is_some());
             self.announce_open();
             let now = self.env.now().monotonic;
-            if stop.is_some() {
+            if self.stop.is_some() {
                 let patience = micros(self.kernel.setup().timing.leg_deadline);
                 stop_until = stop_until.min(now.saturating_add(patience));
                 if !self.committing && !self.kernel.has_entries() && (self.writes == 0 || now >= stop_until) {
@@ -234,7 +238,7 @@ impl Shell {
             let pause = self
                 .next_wake()
                 .into_iter()
-                .chain(stop.is_some().then_some(stop_until))
+                .chain(self.stop.is_some().then_some(stop_until))
                 .min()
                 .map_or(Duration::from_secs(3600), |at| Duration::from_micros(at.saturating_sub(now)));
             let sleep = self.env.sleep(pause);
@@ -242,11 +246,10 @@ impl Shell {
                 biased;
                 Some(committed) = commits.recv() => self.committed(committed),
                 Some(message) = arrivals.recv() => self.arrived(message),
-                command = inbox.recv(), if stop.is_none() => match command {
-                    Some(Command::Shutdown(answer)) => stop = Some(answer),
+                command = inbox.recv(), if self.stop.is_none() => match command {
                     Some(command) => self.command(command),
                     // Every handle is gone.
-                    None => stop = Some(oneshot::channel().0),
+                    None => self.stop = Some(oneshot::channel().0),
                 },
                 () = sleep => self.wake(),
             }
@@ -256,13 +259,10 @@ impl Shell {
                     self.committed(committed);
                 } else if let Ok(message) = arrivals.try_recv() {
                     self.arrived(message);
-                } else if stop.is_some() {
+                } else if self.stop.is_some() {
                     break;
                 } else if let Ok(command) = inbox.try_recv() {
-                    match command {
-                        Command::Shutdown(answer) => stop = Some(answer),
-                        command => self.command(command),
-                    }
+                    self.command(command);
                 } else {
                     break;
                 }
@@ -271,7 +271,7 @@ impl Shell {
         // Dropping the sender ends the journal's thread, which closes the file and gives up its lock.
         self.journal = None;
         while commits.recv().await.is_some() {}
-        if let Some(answer) = stop {
+        if let Some(answer) = self.stop.take() {
             let _ = answer.send(Ok(()));
         }
     }
@@ -337,7 +337,7 @@ impl Shell {
             Command::Execution(id, answer) => return drop(answer.send(self.find(&id))),
             Command::Positions(answer) => {
                 let agent_of = |id: &_| self.kernel.setup().deployments.get(id).map(|deployment| deployment.agent.clone());
-                return drop(answer.send(Ok(report::positions(state.book(), state.marks(), agent_of))));
+                return drop(answer.send(Ok(report::positions(state.book(), state.marks(), Some(self.present()), agent_of))));
             }
             Command::Orders(answer) => return drop(answer.send(Ok(report::orders(state.book())))),
             Command::Fills(answer) => return drop(answer.send(Ok(report::fills(state.book())))),
@@ -349,15 +349,22 @@ impl Shell {
                 return drop(answer.send(Ok(report::health(self.kernel.setup(), state, now.monotonic, seqs))));
             }
             Command::Attach(queue) => return self.agents.push(queue),
-            Command::Shutdown(_) => return,
+            Command::Shutdown(leave_unprotected, answer) => {
+                self.callers.insert(token, Waiter::Leave(answer));
+                self.kernel.input(now, Input::Leave { leave_unprotected, token })
+            }
         };
         self.carry_out(tasks);
+    }
+
+    fn present(&self) -> Present<'_> {
+        Present { setup: self.kernel.setup(), state: self.kernel.state() }
     }
 
     fn find(&self, id: &crate::model::ids::SignalId) -> Result<Option<crate::model::execution::Execution>, EngineError> {
         let Some(number) = self.kernel.execution_of(id)? else { return Ok(None) };
         let record = self.kernel.execution(number)?;
-        Ok(record.map(|record| report::execution(&record, |order| self.kernel.state().asked_at(order))))
+        Ok(record.map(|record| report::execution(&record, Some(self.present()))))
     }
 
     fn carry_out(&mut self, tasks: Vec<Task>) {
@@ -470,7 +477,8 @@ impl Shell {
         match (self.callers.remove(&token), result) {
             (None, _) => {}
             (Some(Waiter::Execution(_, answer)), Err(error)) => drop(answer.send(Err(error.into()))),
-            (Some(Waiter::Act(answer)), Err(error)) => drop(answer.send(Err(error.into()))),
+            (Some(Waiter::Act(answer) | Waiter::Leave(answer)), Err(error)) => drop(answer.send(Err(error.into()))),
+            (Some(Waiter::Leave(answer)), Ok(_)) => self.stop = Some(answer),
             (Some(Waiter::Act(answer)), Ok(_)) if self.kernel.has_failed() => {
                 // It holds in this process, and cannot be promised beyond it.
                 let reason = self.kernel.state().failed().unwrap_or_default().to_owned();
@@ -499,10 +507,10 @@ impl Shell {
         }
         let Some(record) = self.kernel.state().book().execution(number) else { return };
         let crate::journal::Command::Signal(signal) = &record.admission.command else { return };
-        let (agents, state) = (&mut self.agents, self.kernel.state());
+        let (agents, setup, state) = (&mut self.agents, self.kernel.setup(), self.kernel.state());
         agents.retain(|agent| {
             agent.agent != signal.agent
-                || agent.tell(AgentInput::Execution(Box::new(report::execution(record, |order| state.asked_at(order)))))
+                || agent.tell(AgentInput::Execution(Box::new(report::execution(record, Some(Present { setup, state })))))
         });
     }
 
@@ -538,7 +546,7 @@ impl Shell {
             };
             if durable >= one.seq && (enough || now >= one.until) {
                 self.deadlines.remove(&(one.until, number));
-                let _ = one.answer.send(Ok(report::execution(&record, |order| self.kernel.state().asked_at(order))));
+                let _ = one.answer.send(Ok(report::execution(&record, Some(self.present()))));
             } else if !one.answer.is_closed() {
                 still.push(one);
             }

@@ -1,12 +1,13 @@
 //! From a signal to its legs: resolve, size, check, reserve — one decision, one event.
 
-use super::setup::{AccountShare, DeploymentSetup};
+use super::setup::{AccountShare, DeploymentSetup, StopRequirement};
 use super::step::{Archived, CommandError, Decided, Effect, Step, Token};
 use crate::gates::{self, Candidate, View};
 use crate::journal::{Admission, Command, Event, ExecutionNumber, LegPlan, LegRef, OrderPlan, Reserve, Terms};
 use crate::ledger::PositionKey;
 use crate::model::execution::{LegState, Outcome, Reason, Timings};
-use crate::model::ids::{Asset, DeploymentId, SignalId};
+use crate::model::exit::{ExitKind, Exits};
+use crate::model::ids::{Asset, DeploymentId, SignalId, VenueSymbol};
 use crate::model::instrument::{Instrument, Market, Side};
 use crate::model::number::{Factor, Leverage, Notional, Price, Quantity, exact};
 use crate::model::signal::{OrderType, Routing, Signal, Sizing};
@@ -205,6 +206,10 @@ impl Step<'_> {
             return Err(skipped("no_price", format!("{} has no price for {} yet", plan.venue, instrument.symbol)));
         };
         let side = signal.direction.entry_side();
+        if let Some(exits) = &signal.exits {
+            Self::check_exits(exits, signal.direction, quote.middle()).map_err(refused)?;
+            self.check_stop_requirement(setup, exits, plan, &instrument.symbol).map_err(refused)?;
+        }
         let (worst_price, reserve_price) = prices(signal, instrument, quote, side).map_err(refused)?;
         let leverage = self.leverage(signal, instrument, deployment, share).map_err(refused)?;
         let quantity =
@@ -250,6 +255,24 @@ impl Step<'_> {
             attached: Vec::new(),
             external: false,
         })
+    }
+
+    /// Where a stop must be at the venue, the venue must be able to hold it from the start.
+    fn check_stop_requirement(&self, setup: &DeploymentSetup, exits: &Exits, plan: &LegPlan, symbol: &VenueSymbol) -> Result<(), Reason> {
+        if setup.stops == StopRequirement::Any || !exits.wants_stop() {
+            return Ok(());
+        }
+        if exits.stop_loss.is_none() {
+            return Err(Reason::new(
+                "no_venue_stop",
+                "a trailing stop that is not active yet cannot wait at the venue; give a stop_loss too",
+            ));
+        }
+        if self.can_hold(&plan.venue, symbol, ExitKind::StopLoss) {
+            return Ok(());
+        }
+        let words = format!("stops must wait at the venue here (`stops = \"venue\"`), and {} holds none for {symbol}", plan.venue);
+        Err(Reason::new("no_venue_stop", words))
     }
 
     /// The signal's leverage, if the instrument allows it and it is the one the position has.

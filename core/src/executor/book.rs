@@ -6,10 +6,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::moving::Moving;
+use super::upkeep::{Duty, Guard, Upkeep};
 use crate::journal::{Admission, Command, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef, Verdict};
-use crate::ledger::{Held, Ledger, Owner, Trade, pairs};
+use crate::ledger::{Held, Ledger, Owner, PositionKey, Trade, pairs};
+use crate::model::close::{CloseRequest, CloseTarget, Lot};
 use crate::model::execution::{LegEvent, LegState, Outcome, Reason, Timings};
-use crate::model::ids::{AccountId, AgentId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueSymbol};
+use crate::model::ids::{AccountId, AgentId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueSymbol};
 use crate::model::instrument::Side;
 use crate::model::number::{Amount, Notional, NumberError, Price, Quantity, exact};
 use crate::model::order::{DoneReason, Fee, FillReport, Filled, OrderEvent, OrderReport, OrderState, Purpose};
@@ -172,6 +174,8 @@ pub struct Book {
     finished_at: BTreeMap<ExecutionNumber, u64>,
     last_finish: u64,
     ledger: Ledger,
+    #[serde(default)]
+    upkeep: Upkeep,
     #[serde(with = "pairs")]
     kills: BTreeMap<KillScope, Kill>,
     halts: BTreeMap<AccountId, Reason>,
@@ -290,6 +294,69 @@ impl Book {
         self.closing.get(&(account.clone(), symbol.clone()))
     }
 
+    /// What must become flat.
+    pub fn duties(&self) -> impl Iterator<Item = (&Lot, &Duty)> {
+        self.upkeep.duties()
+    }
+
+    /// Why a lot must become flat, if it must.
+    #[must_use]
+    pub fn duty(&self, lot: &Lot) -> Option<&Duty> {
+        self.upkeep.duty(lot)
+    }
+
+    /// The exits of an entry leg, while anything of it is held.
+    #[must_use]
+    pub fn guard(&self, entry: LegRef) -> Option<&Guard> {
+        self.upkeep.guard(entry)
+    }
+
+    /// Every entry leg with exits of which anything is held.
+    pub fn guards(&self) -> impl Iterator<Item = (LegRef, &Guard)> {
+        self.upkeep.guards()
+    }
+
+    /// The entry legs with exits that a position is made of.
+    pub fn guarding(&self, key: &PositionKey) -> impl Iterator<Item = (LegRef, &Guard)> {
+        self.upkeep.guarding(key)
+    }
+
+    /// The entry legs with exits that a price of an instrument concerns.
+    pub fn watching(&self, venue: &VenueId, symbol: &VenueSymbol) -> impl Iterator<Item = LegRef> + use<'_> {
+        self.upkeep.watching(venue, symbol)
+    }
+
+    /// The legs with exits that wait at the venue for an entry leg, or may.
+    pub fn exits_of(&self, entry: LegRef) -> impl Iterator<Item = (LegRef, &LegRecord)> {
+        self.upkeep.exits(entry).filter_map(|at| Some((at, self.leg(at)?)))
+    }
+
+    /// Every entry leg for which exits wait at a venue, or may.
+    pub fn with_exits(&self) -> impl Iterator<Item = LegRef> + use<'_> {
+        self.upkeep.with_exits()
+    }
+
+    /// The closes on an account's instrument that are not over.
+    pub fn closes(&self, account: &AccountId, symbol: &VenueSymbol) -> impl Iterator<Item = LegRef> + use<'_> {
+        self.moving.closes(account, symbol)
+    }
+
+    /// What an execution at hand closes, if it is a close.
+    #[must_use]
+    pub fn close_target(&self, number: ExecutionNumber) -> Option<&CloseTarget> {
+        match &self.execution(number)?.admission.command {
+            Command::Close(close) => Some(&close.target),
+            Command::Signal(_) | Command::Protect(_) => None,
+        }
+    }
+
+    /// An execution at hand, with one of its legs.
+    #[must_use]
+    pub fn find(&self, at: LegRef) -> Option<(&ExecutionRecord, &LegRecord)> {
+        let record = self.execution(at.execution)?;
+        Some((record, record.legs.get(at.leg)?))
+    }
+
     /// The latches of the kill switch, with their reasons.
     pub fn kills(&self) -> impl Iterator<Item = (&KillScope, &Kill)> {
         self.kills.iter()
@@ -363,7 +430,9 @@ impl Book {
             Event::Funded { account, asset, amount } => self.ledger.fund(account, asset, *amount),
             Event::External { account, symbol, quantity, .. } => self.ledger.set_external(account, symbol, *quantity),
             Event::GroupDecided { .. } | Event::Approved { .. } | Event::LegDecided { .. } | Event::BreakerChanged { .. } => {}
-            Event::MustClose { .. } | Event::Relieved { .. } | Event::GuardMoved { .. } => {}
+            Event::MustClose { lot, why, at } => self.upkeep.must_close(lot, why, *at),
+            Event::Relieved { lot, .. } => self.upkeep.relieve(lot),
+            Event::GuardMoved { leg, best } => self.upkeep.moved(*leg, *best),
             Event::Reported { .. }
             | Event::BecameUnknown { .. }
             | Event::Failed { .. }
@@ -383,6 +452,9 @@ impl Book {
     pub(super) fn admit(&mut self, header: Admission) {
         self.last_execution = self.last_execution.max(header.number);
         self.signals.insert(header.command.id().clone(), header.number);
+        if let Command::Close(CloseRequest { target: CloseTarget::Lot(lot), .. }) = &header.command {
+            self.upkeep.pursued(lot, header.number);
+        }
         self.executions.insert(header.number, Arc::new(ExecutionRecord { admission: header, legs: Vec::new() }));
     }
 
@@ -448,6 +520,16 @@ impl Book {
         let Some(record) = self.executions.get(&at.execution) else { return };
         if let Some(leg) = record.legs.get(at.leg) {
             self.moving.note(at, leg, record.purpose(), self.planned.contains(&at));
+        }
+    }
+
+    /// Notes which of an execution's legs are exits that may yet wait at a venue.
+    fn note_exits(&mut self, number: ExecutionNumber) {
+        let Some(record) = self.executions.get(&number) else { return };
+        let Command::Protect(protect) = &record.admission.command else { return };
+        for (index, leg) in record.legs.iter().enumerate() {
+            let over = leg.state.is_done() && !leg.orders.iter().any(OrderRecord::is_unsettled);
+            self.upkeep.note_exit(protect.entry, LegRef::of(number, index), over);
         }
     }
 
@@ -573,7 +655,7 @@ impl Book {
             let fee = order.filled.fees.entry(fill.fee.asset.clone()).or_default();
             *fee = fee.plus(fill.fee.amount)?;
         }
-        Ok(())
+        self.guard_leg(at, fill.at)
     }
 
     fn book_in_ledger(&mut self, at: LegRef, fill: &FillReport, closes: Option<&SignalId>) -> Result<(), FoldError> {
@@ -584,7 +666,36 @@ impl Book {
             Owner { deployment: &leg.plan.deployment, account: &leg.plan.account, venue: &leg.plan.venue, symbol, terms: &order.terms };
         let trade = Trade { side: fill.side, quantity: fill.quantity, price: fill.price, fee: fill.fee.clone() };
         let signal = record.admission.command.id();
-        Ok(self.ledger.trade(owner, order.leverage, &trade, signal, closes.or(order.closes.as_ref()))?)
+        self.ledger.trade(owner, order.leverage, &trade, signal, closes.or(order.closes.as_ref()))?;
+        let key = PositionKey { deployment: leg.plan.deployment.clone(), account: leg.plan.account.clone(), symbol: symbol.clone() };
+        self.look_after(&key);
+        Ok(())
+    }
+
+    /// A position has changed: what is flat needs nothing any more.
+    fn look_after(&mut self, key: &PositionKey) {
+        let _done = self.upkeep.settle(key, &self.ledger);
+    }
+
+    /// An entry with exits has traded: what it bought or sold is guarded from now on.
+    fn guard_leg(&mut self, at: LegRef, since: Timestamp) -> Result<(), FoldError> {
+        let Some((record, leg)) = self.find(at) else { return Err(FoldError::UnknownLeg(at)) };
+        let (Command::Signal(signal), Some(symbol), Some(order)) = (&record.admission.command, &leg.plan.symbol, &leg.plan.order) else {
+            return Ok(());
+        };
+        let Some(exits) = signal.exits else { return Ok(()) };
+        let lot = Lot {
+            deployment: leg.plan.deployment.clone(),
+            account: leg.plan.account.clone(),
+            instrument: symbol.clone(),
+            signal: Some(signal.id.clone()),
+        };
+        if self.ledger.left_of(&lot)?.is_zero() {
+            return Ok(());
+        }
+        let (venue, direction, leverage, entered) = (leg.plan.venue.clone(), signal.direction, order.leverage, leg.filled()?);
+        self.upkeep.guard_with(at, Guard { lot, venue, direction, leverage, exits, entered, since, best: None });
+        Ok(())
     }
 
     fn end_order(
@@ -731,6 +842,7 @@ impl Book {
         }
         let (legs, finished) = (record.legs.len(), record.is_finished());
         (0..legs).for_each(|leg| self.note_moving(LegRef::of(number, leg)));
+        self.note_exits(number);
         if finished {
             self.finish(number);
         }

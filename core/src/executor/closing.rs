@@ -2,7 +2,7 @@
 
 use super::book::closing_side;
 use super::step::{Archived, CommandError, Effect, Step, Token};
-use crate::journal::{Admission, Command, Event, LegPlan, LegRef, OrderPlan, Reserve};
+use crate::journal::{Admission, Command, Event, ExecutionNumber, LegPlan, LegRef, OrderPlan, Reserve};
 use crate::ledger::{Position, PositionKey};
 use crate::model::close::{CloseRequest, CloseTarget};
 use crate::model::execution::Timings;
@@ -21,8 +21,15 @@ impl Step<'_> {
             Ok(Some(execution)) => return self.effect(Effect::Accepted { token, execution }),
             Ok(None) => {}
         }
+        let number = self.admit_close(request);
+        self.effect(Effect::Accepted { token, execution: number });
+    }
+
+    /// Admits a close, whoever asks for it, and sends what can be sent.
+    pub(super) fn admit_close(&mut self, request: CloseRequest) -> ExecutionNumber {
         let number = self.book.next_execution();
         self.live.started.insert(number, self.now.monotonic);
+        let body_hash = request.body_hash();
         let legs = self.book.ledger().positions().filter_map(|(key, position)| self.close_leg(&request.target, key, position)).collect();
         self.emit(Event::Admitted(Admission {
             number,
@@ -34,8 +41,8 @@ impl Step<'_> {
             legs,
             standby: Vec::new(),
         }));
-        self.effect(Effect::Accepted { token, execution: number });
         self.advance(number);
+        number
     }
 
     fn close_leg(&self, target: &CloseTarget, key: &PositionKey, position: &Position) -> Option<LegPlan> {
@@ -99,15 +106,7 @@ impl Step<'_> {
         if self.book.closing(account, symbol).is_some() {
             return;
         }
-        let next: Vec<LegRef> = self
-            .book
-            .planned()
-            .filter(|at| *at != but)
-            .filter(|at| {
-                let closes = self.book.execution(at.execution).is_some_and(|record| matches!(record.admission.command, Command::Close(_)));
-                closes && self.book.leg(*at).is_some_and(|leg| leg.plan.account == *account && leg.plan.symbol.as_ref() == Some(symbol))
-            })
-            .collect();
+        let next: Vec<LegRef> = self.book.closes(account, symbol).filter(|at| *at != but).collect();
         next.into_iter().for_each(|at| self.ask_ready(at));
     }
 }

@@ -31,7 +31,8 @@ impl Step<'_> {
             let Some(at) = self.book.leg_of(&order) else { continue };
             let again = self.book.execution(at.execution).is_some_and(|record| record.purpose() == Purpose::Close);
             let why = Reason::new("journal_unwritable", format!("the journal cannot be written ({reason}); the order was never sent"));
-            self.emit(Event::Superseded { order, why, again });
+            self.emit(Event::Superseded { order: order.clone(), why: why.clone(), again });
+            self.share_fate(&order, |order| Event::Superseded { order, why: why.clone(), again: false });
             self.after_order(at);
         }
     }
@@ -92,6 +93,7 @@ impl Step<'_> {
             attempt: 0,
             at: self.now.wall,
             prepared,
+            travels_with: None,
             timings: Timings::default(),
         }));
         self.report(report.clone());

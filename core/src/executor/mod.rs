@@ -3,7 +3,10 @@
 mod admit;
 mod book;
 mod closing;
+mod duties;
 mod emergency;
+mod exits;
+mod guarding;
 mod ids;
 mod moving;
 mod orders;
@@ -11,8 +14,13 @@ mod recovery;
 mod resolver;
 mod setup;
 mod step;
+mod upkeep;
 
-pub use self::book::{Book, ExecutionRecord, FoldError, LegRecord, OrderRecord, RETAINED};
+pub use self::book::{Book, ExecutionRecord, FoldError, Kill, LegRecord, OrderRecord, RETAINED};
+pub use self::guarding::Protected;
 pub use self::ids::NAMESPACE_LENGTH;
-pub use self::setup::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Limits, Setup, Timing, VenueSetup};
+pub use self::setup::{
+    AccountSetup, AccountShare, AgentSetup, Breakers, DeploymentSetup, DriftPolicy, Limits, Setup, StopRequirement, Timing, VenueSetup,
+};
 pub use self::step::{Archived, CommandError, Decided, Effect, Input, Now, Output, State, Timer, Token, step};
+pub use self::upkeep::{Duty, Guard};

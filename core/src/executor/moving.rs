@@ -9,7 +9,7 @@ use crate::journal::LegRef;
 use crate::ledger::pairs;
 use crate::model::ids::{AccountId, AgentId, DeploymentId, VenueSymbol};
 use crate::model::instrument::Side;
-use crate::model::order::Purpose;
+use crate::model::order::{OrderState, Purpose};
 
 type Place = (AccountId, VenueSymbol);
 
@@ -21,6 +21,9 @@ pub(super) struct Moving {
     /// Entries, those that wait for an order included.
     #[serde(with = "pairs")]
     entries: BTreeMap<(AccountId, VenueSymbol, Side), BTreeMap<DeploymentId, BTreeSet<LegRef>>>,
+    /// Closes, those that wait for an order included.
+    #[serde(with = "pairs", default)]
+    closes: BTreeMap<Place, BTreeSet<LegRef>>,
     /// Those with an order of which it is not known whether it took effect.
     #[serde(with = "pairs")]
     unknown: BTreeMap<(AccountId, VenueSymbol, AgentId), BTreeSet<LegRef>>,
@@ -31,7 +34,11 @@ impl Moving {
     pub(super) fn note(&mut self, at: LegRef, leg: &LegRecord, purpose: Purpose, planned: bool) {
         let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else { return };
         let (account, symbol) = (leg.plan.account.clone(), symbol.clone());
-        let unsettled = leg.orders.iter().any(OrderRecord::is_unsettled);
+        // What waits for its trigger moves nothing until it wakes.
+        let waits = |order: &OrderRecord| {
+            purpose == Purpose::Protect && matches!(order.state, OrderState::Open { .. }) && order.filled.quantity >= order.reported
+        };
+        let unsettled = leg.orders.iter().any(|order| order.is_unsettled() && !waits(order));
         let unknown = leg.orders.iter().any(|order| order.state.is_unknown());
         if purpose == Purpose::Entry {
             let key = (account.clone(), symbol.clone(), order.side);
@@ -41,6 +48,9 @@ impl Moving {
                 self.entries.insert(key, of);
             }
         }
+        if purpose == Purpose::Close {
+            put(&mut self.closes, (account.clone(), symbol.clone()), at, planned || unsettled);
+        }
         put(&mut self.unknown, (account.clone(), symbol.clone(), leg.plan.agent.clone()), at, unknown);
         put(&mut self.unsettled, (account, symbol), at, unsettled);
     }
@@ -48,6 +58,11 @@ impl Moving {
     /// Whether an order on this account's instrument may trade or may have traded without our knowing.
     pub(super) fn any(&self, account: &AccountId, symbol: &VenueSymbol) -> bool {
         self.unsettled.contains_key(&(account.clone(), symbol.clone()))
+    }
+
+    /// The closes on an account's instrument that are not over.
+    pub(super) fn closes(&self, account: &AccountId, symbol: &VenueSymbol) -> impl Iterator<Item = LegRef> + use<'_> {
+        self.closes.get(&(account.clone(), symbol.clone())).into_iter().flatten().copied()
     }
 
     /// An entry of another deployment to this side of an account's instrument.

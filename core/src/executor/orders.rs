@@ -6,8 +6,9 @@ use super::book::ExecutionRecord;
 use super::ids::client_order_id;
 use super::step::{CommandError, Effect, Step, Timer, Token};
 use crate::gates;
-use crate::journal::{Event, ExecutionNumber, Failure, Intent, LegRef};
-use crate::model::execution::{Outcome, Reason, Timings};
+use crate::journal::{Command, Event, ExecutionNumber, Failure, Intent, LegRef};
+use crate::ledger::PositionKey;
+use crate::model::execution::{LegState, Outcome, Reason, Timings};
 use crate::model::ids::{AccountId, ClientOrderId, VenueSymbol};
 use crate::model::number::Price;
 use crate::model::order::{OrderEvent, OrderReport, OrderState, Purpose};
@@ -34,7 +35,7 @@ impl Step<'_> {
 
     /// Asks the account whether a leg's order can be prepared, unless it was asked already or must wait its turn.
     pub(super) fn ask_ready(&mut self, at: LegRef) {
-        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+        let Some((record, leg)) = self.book.find(at) else {
             return;
         };
         let Some(symbol) = &leg.plan.symbol else { return };
@@ -58,7 +59,7 @@ impl Step<'_> {
     /// How many closes of an account's instrument the account is asked about now.
     fn closes_asked(&self, account: &AccountId, symbol: &VenueSymbol) -> usize {
         let there = |at: &&LegRef| {
-            let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+            let Some((record, leg)) = self.book.find(**at) else {
                 return false;
             };
             record.purpose() == Purpose::Close && leg.plan.account == *account && leg.plan.symbol.as_ref() == Some(symbol)
@@ -77,7 +78,7 @@ impl Step<'_> {
 
     pub(super) fn ready(&mut self, at: LegRef, result: Result<(), Failure>) {
         self.live.asked_ready.remove(&at);
-        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+        let Some((record, leg)) = self.book.find(at) else {
             return;
         };
         if !self.book.is_planned(at) {
@@ -88,14 +89,24 @@ impl Step<'_> {
             return self.end_leg(at, Outcome::Expired, expired(valid_until));
         }
         if let Err(failure) = result {
-            if failure.effect == Happened::Refused && purpose == Purpose::Entry {
+            if failure.effect == Happened::Refused && purpose != Purpose::Close {
                 return self.end_leg(at, Outcome::Refused, failure.reason());
             }
             let pause = self.backoff(3);
             return self.wake_after(pause, Timer::Retry(at));
         }
+        let takes_turn = leg.plan.symbol.as_ref().is_some_and(|symbol| self.book.closing(&leg.plan.account, symbol).is_none());
+        if purpose == Purpose::Close && takes_turn && self.clears_the_way(at) {
+            let pause = self.backoff(2);
+            return self.wake_after(pause, Timer::Retry(at));
+        }
+        let Some((record, leg)) = self.book.find(at) else { return };
+        let attempt = u32::try_from(leg.orders.len()).unwrap_or(u32::MAX);
         let cleared = match purpose {
-            Purpose::Entry => gates::clear_entry(self.book, leg),
+            Purpose::Entry => {
+                let attached = self.attached(at, attempt);
+                gates::clear_entry(self.book, leg, attached)
+            }
             Purpose::Close => {
                 let Some(symbol) = leg.plan.symbol.clone() else { return };
                 if self.book.closing(&leg.plan.account, &symbol).is_some() {
@@ -123,7 +134,6 @@ impl Step<'_> {
             }
         };
         let key = (record.admission.command.id(), &leg.plan.deployment, &leg.plan.account);
-        let attempt = u32::try_from(leg.orders.len()).unwrap_or(u32::MAX);
         let nonce = self.next_nonce(&leg.plan.account);
         let id = if self.live.journal_failed.is_none() {
             client_order_id(self.book.namespace(), key, purpose, &cleared.get().symbol, attempt)
@@ -181,8 +191,10 @@ impl Step<'_> {
                 let attempt = self.book.leg(at).map_or(0, |leg| u32::try_from(leg.orders.len()).unwrap_or(u32::MAX));
                 let timings = Timings { prepared: self.elapsed(at.execution), ..Timings::default() };
                 let id = prepared.client_order_id().clone();
-                self.live.unsent.insert(id);
-                self.emit(Event::Prepared(Intent { leg: at, attempt, at: self.now.wall, prepared: prepared.body().clone(), timings }));
+                self.live.unsent.insert(id.clone());
+                let prepared = prepared.body().clone();
+                self.emit(Event::Prepared(Intent { leg: at, attempt, at: self.now.wall, prepared, travels_with: None, timings }));
+                self.admit_attached(at, &id);
             }
         }
     }
@@ -193,7 +205,7 @@ impl Step<'_> {
             return;
         }
         let Some(at) = self.book.leg_of(id) else { return };
-        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+        let Some((record, leg)) = self.book.find(at) else {
             return;
         };
         let Some(order) = self.book.order(id) else { return };
@@ -208,7 +220,8 @@ impl Step<'_> {
             None
         };
         if let Some((why, again)) = retired {
-            self.emit(Event::Superseded { order: id.clone(), why, again });
+            self.emit(Event::Superseded { order: id.clone(), why: why.clone(), again });
+            self.share_fate(id, |order| Event::Superseded { order, why: why.clone(), again: false });
             return self.after_order(at);
         }
         let account = leg.plan.account.clone();
@@ -220,7 +233,14 @@ impl Step<'_> {
     pub(super) fn placed(&mut self, id: &ClientOrderId, result: Result<OrderReport, Failure>) {
         let Some(at) = self.book.leg_of(id) else { return };
         match result {
-            Ok(report) => self.report(report),
+            Ok(report) => {
+                self.report(report);
+                // The answer is the entry's alone.
+                for traveler in self.travelers(id) {
+                    self.wake_after(TRADES_PATIENCE, Timer::Ask(traveler.clone()));
+                    self.wake_after(self.setup.timing.leg_deadline, Timer::Deadline(traveler));
+                }
+            }
             Err(failure) if failure.effect == Happened::Unknown => self.becomes_unknown(id, failure.message),
             Err(failure) => {
                 let undecided =
@@ -235,7 +255,8 @@ impl Step<'_> {
                     failure.effect == Happened::NotSent || matches!(failure.kind, ErrorKind::RateLimited | ErrorKind::Unavailable);
                 let again = passing && self.may_try_again(at);
                 let timings = self.answer_timings(id, at.execution);
-                self.emit(Event::Failed { order: id.clone(), failure, again, timings });
+                self.emit(Event::Failed { order: id.clone(), failure: failure.clone(), again, timings });
+                self.share_fate(id, |order| Event::Failed { order, failure: failure.clone(), again: false, timings: Timings::default() });
                 self.after_order(at);
             }
         }
@@ -252,8 +273,11 @@ impl Step<'_> {
         let Some(at) = self.book.leg_of(id) else { return };
         if self.book.order(id).is_some_and(|order| order.state == OrderState::Sent) {
             let timings = self.answer_timings(id, at.execution);
-            self.emit(Event::BecameUnknown { order: id.clone(), why, at: self.now.wall, timings });
+            self.emit(Event::BecameUnknown { order: id.clone(), why: why.clone(), at: self.now.wall, timings });
             self.effect(Effect::Changed { execution: at.execution });
+            for traveler in self.travelers(id) {
+                self.becomes_unknown(&traveler, why.clone());
+            }
         }
         self.probe(id);
     }
@@ -315,15 +339,56 @@ impl Step<'_> {
         if let Some((account, symbol)) = place {
             self.pump_closes(&account, &symbol, at);
         }
+        self.look_after(at);
         self.effect(Effect::Changed { execution: at.execution });
         if self.book.execution(at.execution).is_none_or(ExecutionRecord::is_finished) {
             self.live.started.remove(&at.execution);
         }
     }
 
+    /// What a change of a leg means for positions: exits to arm, to move or to take back, closes to begin again.
+    fn look_after(&mut self, at: LegRef) {
+        let Some((record, leg)) = self.book.find(at) else { return };
+        let (done, over) = (leg.state.is_done(), leg.filled().is_ok_and(|filled| filled.quantity.is_zero()));
+        let key = leg.plan.symbol.clone().map(|symbol| PositionKey {
+            deployment: leg.plan.deployment.clone(),
+            account: leg.plan.account.clone(),
+            symbol,
+        });
+        match &record.admission.command {
+            Command::Signal(signal) if signal.exits.is_some() => {
+                self.arm(at);
+                self.tend(at);
+            }
+            Command::Signal(_) => {}
+            Command::Close(_) => {
+                if done {
+                    self.pursue_after(at);
+                }
+                if let Some(key) = key {
+                    self.tend_position(&key);
+                }
+            }
+            Command::Protect(protect) => {
+                let entry = protect.entry;
+                let trigger = leg.plan.order.as_ref().and_then(|order| order.trigger);
+                let refused = matches!(&leg.state, LegState::Done { outcome, .. } if *outcome != Outcome::Canceled) && over;
+                if let (Some(trigger), true, Some(_)) = (trigger, refused, self.book.guard(entry)) {
+                    let asked = self.live.exits_asked.entry((entry, trigger.kind)).or_default();
+                    asked.at = self.now.monotonic;
+                    asked.refusals = asked.refusals.saturating_add(1);
+                    self.wake_after(self.setup.timing.protection_deadline, Timer::Protection(entry));
+                }
+                self.arm(entry);
+                self.tend(entry);
+            }
+        }
+        self.check_leaving();
+    }
+
     /// Whether another attempt may follow one that took no effect for certain.
     pub(super) fn may_try_again(&self, at: LegRef) -> bool {
-        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+        let Some((record, leg)) = self.book.find(at) else {
             return false;
         };
         let attempts = u32::try_from(leg.orders.len()).unwrap_or(u32::MAX);
@@ -358,6 +423,7 @@ impl Step<'_> {
 
     /// The answer to a cancel is a report like any other; a cancel that failed is one the venue's next report tells of.
     pub(super) fn canceled(&mut self, id: &ClientOrderId, result: Result<OrderReport, Failure>) {
+        self.live.canceling.remove(id);
         match result {
             Ok(report) => self.report(report),
             Err(_) => self.probe(id),
@@ -368,7 +434,7 @@ impl Step<'_> {
         valid_until.is_some_and(|until| self.now.wall > until)
     }
 
-    fn end_leg(&mut self, at: LegRef, outcome: Outcome, why: Reason) {
+    pub(super) fn end_leg(&mut self, at: LegRef, outcome: Outcome, why: Reason) {
         self.emit(Event::LegEnded { leg: at, outcome, why });
         self.after_order(at);
     }

@@ -230,6 +230,8 @@ impl Step<'_> {
         let waiting: Vec<LegRef> =
             self.book.planned().filter(|at| self.book.leg(*at).is_some_and(|leg| leg.plan.account == *account)).collect();
         waiting.into_iter().for_each(|at| self.ask_ready(at));
+        self.pursue_all(account);
+        self.arm_all(account);
     }
 
     pub(super) fn halt_rolled_back(&mut self, account: &AccountId, id: &ClientOrderId) {

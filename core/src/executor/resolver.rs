@@ -39,14 +39,16 @@ impl Step<'_> {
 
     /// Whether the same bytes may still be sent: the venue takes them once, the signal is valid and no latch holds it.
     fn may_resend(&self, at: LegRef, id: &ClientOrderId) -> bool {
-        let Some((record, leg)) = self.book.execution(at.execution).and_then(|record| Some((record, record.legs.get(at.leg)?))) else {
+        let Some((record, leg)) = self.book.find(at) else {
             return false;
         };
         let held = record.purpose() == Purpose::Entry && gates::may_leave(self.book, leg).is_err();
         let venue = self.setup.venues.get(&leg.plan.venue);
         let idempotent = venue.is_some_and(|venue| venue.capabilities.orders.resend == Resend::Idempotent);
         let refused = self.live.probing.get(id).is_some_and(|probing| probing.refused);
-        idempotent && !refused && !held && !self.is_over(record.admission.valid_until) && self.live.journal_failed.is_none()
+        // What travels with another order is sent with it or not at all.
+        let travels = self.book.order(id).is_some_and(|order| order.intent.travels_with.is_some());
+        idempotent && !travels && !refused && !held && !self.is_over(record.admission.valid_until) && self.live.journal_failed.is_none()
     }
 
     pub(super) fn probed(&mut self, id: &ClientOrderId, result: Result<Evidence, Failure>) {
@@ -67,7 +69,8 @@ impl Step<'_> {
                     self.book.order(id).is_some_and(|order| matches!(order.state, OrderState::Sent | OrderState::Unknown { .. }));
                 if undecided {
                     let again = self.may_try_again(at);
-                    self.emit(Event::ProvedAbsent { order: id.clone(), evidence, again });
+                    self.emit(Event::ProvedAbsent { order: id.clone(), evidence: evidence.clone(), again });
+                    self.share_fate(id, |order| Event::ProvedAbsent { order, evidence: evidence.clone(), again: false });
                     self.after_order(at);
                 }
             }
@@ -136,7 +139,11 @@ impl Step<'_> {
                 return self.effect(refused(format!("{quantity} cannot have traded: the order asked for {asked}")));
             }
         }
-        self.emit(Event::Resolved { order: id.clone(), verdict, reason, at: self.now.wall });
+        let at_present = self.now.wall;
+        self.emit(Event::Resolved { order: id.clone(), verdict: verdict.clone(), reason: reason.clone(), at: at_present });
+        if verdict == Verdict::Absent {
+            self.share_fate(id, |order| Event::Resolved { order, verdict: Verdict::Absent, reason: reason.clone(), at: at_present });
+        }
         self.live.probing.remove(id);
         self.effect(Effect::Done { token });
         self.after_order(at);

@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::book::{Book, ExecutionRecord, FoldError};
+use super::guarding::Leaving;
 use super::setup::Setup;
 use crate::gates::{Cleared, Marks};
 use crate::journal::{Event, ExecutionNumber, Failure, KillMode, KillScope, LegRef, Verdict};
 use crate::ledger::PositionKey;
-use crate::model::close::CloseRequest;
+use crate::model::close::{CloseRequest, Lot};
+use crate::model::exit::ExitKind;
 use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueId, VenueSymbol};
-use crate::model::order::{OrderReport, OrderRequest};
+use crate::model::order::{OrderReport, OrderRequest, OrderState};
 use crate::model::signal::Signal;
 use crate::model::time::Timestamp;
 use crate::venue::{AccountSnapshot, Effect as Happened, ErrorKind, Evidence, Prepared, ProbePermission, Quote, Ticket};
@@ -54,6 +56,18 @@ pub enum Timer {
     ProbeOverdue(ClientOrderId, u32),
     /// A snapshot has had its time: it is given up and fetched again.
     SnapshotOverdue(AccountId, u32),
+    /// What must become flat is closed again.
+    Pursue(Lot),
+    /// An entry leg's exits are looked at again.
+    Tend(LegRef),
+    /// A position's stop must be confirmed by now.
+    Protection(LegRef),
+    /// A position has been held for as long as it was meant to be.
+    TimeLimit(LegRef),
+    /// What became of an exit that travels with an entry is asked, unless it is known.
+    Ask(ClientOrderId),
+    /// Whoever wants to close the engine has waited enough.
+    Leave,
     /// A signal is no longer valid: a leg of it that was never sent ends.
     Expire(LegRef),
 }
@@ -195,6 +209,13 @@ pub enum Input {
         /// Whom to answer.
         token: Token,
     },
+    /// Whoever owns the engine wants to close it: refused while a stop depends on it, unless told otherwise.
+    Leave {
+        /// Leave positions without their stops.
+        leave_unprotected: bool,
+        /// Whom to answer.
+        token: Token,
+    },
     /// Compare an account with its venue now.
     Refresh {
         /// The account.
@@ -314,6 +335,11 @@ pub enum CommandError {
     /// The journal cannot be written.
     #[error("the journal cannot be written ({0}); no entry is taken until the engine is restarted")]
     JournalUnwritable(String),
+    /// A stop would be gone with the engine, and no venue can hold it.
+    #[error(
+        "the engine runs the stops of {0}; they would be gone with it: close these positions, or say that they may be left unprotected"
+    )]
+    Unprotected(String),
     /// There is no such order, or nothing to settle about it.
     #[error("{0}")]
     NotFound(String),
@@ -379,6 +405,25 @@ pub(super) struct Live {
     pub(super) journal_failed: Option<String>,
     /// Emergency names used by this process.
     pub(super) emergencies: BTreeMap<PositionKey, u32>,
+    /// Entry legs whose deadlines run.
+    pub(super) armed: BTreeSet<LegRef>,
+    /// When an exit that waits at the venue should have woken, by the monotonic clock.
+    pub(super) crossed: BTreeMap<(LegRef, ExitKind), u64>,
+    /// When an exit was last asked of the venue.
+    pub(super) exits_asked: BTreeMap<(LegRef, ExitKind), ExitAsked>,
+    /// Cancels of exits under way, since when.
+    pub(super) canceling: BTreeMap<ClientOrderId, u64>,
+    /// Closes that wait for exits to go, since when.
+    pub(super) cleared_at: BTreeMap<LegRef, u64>,
+    /// Who waits to close the engine.
+    pub(super) leaving: Option<Leaving>,
+}
+
+/// When an exit was last asked of the venue, and how often it came to nothing since.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct ExitAsked {
+    pub(super) at: u64,
+    pub(super) refusals: u32,
 }
 
 /// How far the resolver is with an order.
@@ -501,7 +546,8 @@ impl Step<'_> {
             Input::Quote { venue, quote } => {
                 let key = (venue, quote.symbol.clone());
                 self.live.marks.insert(key.clone(), quote.middle());
-                self.live.quotes.insert(key, quote);
+                self.live.quotes.insert(key.clone(), quote);
+                self.watch(&key.0, &key.1);
             }
             Input::Timer(timer) => self.wake(timer),
             Input::Kill { scope, mode, reason, token } => {
@@ -512,6 +558,7 @@ impl Step<'_> {
             Input::Cancel { execution, token } => self.cancel(execution, token),
             Input::Canceled { order, result } => self.canceled(&order, result),
             Input::Resolve { order, verdict, reason, token } => self.resolve(&order, verdict, reason, token),
+            Input::Leave { leave_unprotected, token } => self.leave(leave_unprotected, token),
             Input::Refresh { account } => self.fetch(&account),
             Input::Reconcile => {
                 let accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
@@ -541,6 +588,16 @@ impl Step<'_> {
             Timer::ProbeOverdue(order, asked) => self.probe_overdue(&order, asked),
             Timer::SnapshotOverdue(account, fetches) => self.snapshot_overdue(&account, fetches),
             Timer::Expire(leg) => self.expire(leg),
+            Timer::Pursue(lot) => self.pursue(&lot),
+            Timer::Tend(entry) => self.tend(entry),
+            Timer::Protection(entry) => self.check_protection(entry),
+            Timer::TimeLimit(entry) => self.check_time(entry),
+            Timer::Ask(order) => {
+                if self.book.order(&order).is_some_and(|order| order.state == OrderState::Sent) {
+                    self.probe(&order);
+                }
+            }
+            Timer::Leave => self.check_leaving(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, AgentId, DeploymentId, VenueId, VenueSymbol};
 use crate::model::instrument::{Instrument, Market, Side};
 use crate::model::number::{Leverage, Notional, Price, Quantity};
-use crate::model::order::{OrderRequest, Purpose};
+use crate::model::order::{AttachedExit, OrderRequest, Purpose};
 
 /// Proof that the gates have passed what it holds. Made by [`crate::gates`], and by nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,11 +119,11 @@ pub(crate) fn check_entry(candidate: &Candidate<'_>, view: View<'_>) -> Result<(
     BUILT_IN.iter().try_for_each(|gate| gate.check(candidate, view))
 }
 
-/// Clears the order of a leg that holds its reserve.
+/// Clears the order of a leg that holds its reserve, and the exits that travel with it, which can only reduce.
 ///
 /// # Errors
 /// The reason why the leg may not go out now.
-pub(crate) fn clear_entry(book: &Book, leg: &LegRecord) -> Result<Cleared<OrderRequest>, Reason> {
+pub(crate) fn clear_entry(book: &Book, leg: &LegRecord, attached: Vec<AttachedExit>) -> Result<Cleared<OrderRequest>, Reason> {
     let no_order = || Reason::new("no_order", "the leg has no order to send");
     let order = leg.plan.order.as_ref().ok_or_else(no_order)?;
     may_leave(book, leg)?;
@@ -134,7 +134,8 @@ pub(crate) fn clear_entry(book: &Book, leg: &LegRecord) -> Result<Cleared<OrderR
             format!("the order may cost {needs} {}, but {} is held back for it", order.terms.settle, leg.held.notional),
         ));
     }
-    leg.plan.request(Purpose::Entry).map(Cleared).ok_or_else(no_order)
+    let request = leg.plan.request(Purpose::Entry).ok_or_else(no_order)?;
+    Ok(Cleared(OrderRequest { attached, ..request }))
 }
 
 /// Whether an entry may still leave: asked when it is cleared, and once more right before it is sent.

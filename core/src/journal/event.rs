@@ -216,6 +216,9 @@ pub struct Intent {
     pub at: Timestamp,
     /// The exact request.
     pub(crate) prepared: PreparedBody,
+    /// The entry's order in whose request it travels; it is not sent by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub travels_with: Option<ClientOrderId>,
     /// How long it took.
     #[serde(default)]
     pub timings: Timings,

@@ -15,6 +15,7 @@ pub use self::capital::{Capital, CapitalKey};
 pub use self::exposure::{Exposure, Level, Scope};
 pub use self::position::{Lot, Position, PositionKey, Trade};
 use crate::journal::Terms;
+use crate::model::close::Lot as LotName;
 use crate::model::ids::{AccountId, Asset, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::number::{Amount, Leverage, Notional, NumberError, Quantity, SignedQuantity};
 
@@ -166,6 +167,18 @@ impl Ledger {
         symbol: &'a VenueSymbol,
     ) -> impl Iterator<Item = (&'a PositionKey, &'a Position)> {
         self.positions.iter().filter(move |(key, _)| key.account == *account && key.symbol == *symbol)
+    }
+
+    /// How much of a lot is still held.
+    ///
+    /// # Errors
+    /// [`NumberError::Overflow`] when a sum does not fit.
+    pub fn left_of(&self, lot: &LotName) -> Result<Quantity, NumberError> {
+        match (self.positions.get(&PositionKey::of(lot)), &lot.signal) {
+            (None, _) => Ok(Quantity::ZERO),
+            (Some(position), Some(signal)) => position.share_of(signal),
+            (Some(position), None) => Ok(position.quantity().magnitude()),
+        }
     }
 
     /// What the account holds of an instrument as far as we know: ours and what is not ours.

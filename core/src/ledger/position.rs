@@ -22,6 +22,25 @@ pub struct PositionKey {
     pub symbol: VenueSymbol,
 }
 
+impl PositionKey {
+    /// Whose position a lot is of.
+    #[must_use]
+    pub fn of(lot: &crate::model::close::Lot) -> Self {
+        Self { deployment: lot.deployment.clone(), account: lot.account.clone(), symbol: lot.instrument.clone() }
+    }
+
+    /// All of the position, as a lot.
+    #[must_use]
+    pub fn whole(&self) -> crate::model::close::Lot {
+        crate::model::close::Lot {
+            deployment: self.deployment.clone(),
+            account: self.account.clone(),
+            instrument: self.symbol.clone(),
+            signal: None,
+        }
+    }
+}
+
 /// What is left of one signal's fills.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lot {

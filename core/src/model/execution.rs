@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::exit::TriggerSource;
 use super::ids::{AccountId, AgentId, ClientOrderId, DeploymentId, PositionId, SignalId, VenueId, VenueOrderId, VenueSymbol};
 use super::number::{Amount, Price, Quantity};
 use super::order::Fee;
@@ -328,8 +329,28 @@ pub struct PositionReport {
     pub realized_pnl: Amount,
     /// The signals whose fills it is made of, oldest first.
     pub signals: Vec<SignalId>,
+    /// What protects the weakest part of it.
+    pub protection: Protection,
+    /// The exits of each signal in it that asked for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exits: Vec<ExitReport>,
+}
+
+/// The exits of what one signal holds in a position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitReport {
+    /// The signal.
+    pub signal: SignalId,
     /// What protects it.
     pub protection: Protection,
+    /// Where the stop is now; absent while none is asked for or active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_price: Option<Price>,
+    /// Where the take profit is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take_profit_price: Option<Price>,
+    /// Which price is compared with the stop.
+    pub source: TriggerSource,
 }
 
 /// The equity of one deployment on one account in one currency.

@@ -70,6 +70,23 @@ pub struct Trigger {
     pub price: Price,
 }
 
+/// Which price a venue compares with a trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TriggerSource {
+    /// The price that positions are margined at.
+    Mark,
+    /// The latest trade.
+    Last,
+    /// The middle of bid and ask: what the engine itself compares.
+    Mid,
+}
+
+impl ExitKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::StopLoss, Self::TakeProfit];
+}
+
 impl Trigger {
     /// Whether a price has reached it, for an exit that trades to `side`.
     #[must_use]
@@ -118,6 +135,19 @@ impl Exits {
             return Err("exits.time_limit is 0, but must be at least 1ms".into());
         }
         Ok(())
+    }
+
+    /// Where an exit is, for a position that was entered at `entry` and whose best price since is `best`: of the stops the nearer one.
+    /// `None` where none is asked for, where it is not active yet, or where its price would not be above 0.
+    #[must_use]
+    pub fn trigger_price(&self, kind: ExitKind, direction: Direction, entry: Price, leverage: Leverage, best: Price) -> Option<Price> {
+        if kind == ExitKind::TakeProfit {
+            return self.take_profit_price(direction, entry, leverage);
+        }
+        match (self.stop_price(direction, entry, leverage), self.trailing_price(direction, entry, best)) {
+            (Some(fixed), Some(trailing)) => Some(if direction == Direction::Long { fixed.max(trailing) } else { fixed.min(trailing) }),
+            (fixed, trailing) => fixed.or(trailing),
+        }
     }
 
     /// The price of the take profit, for a position that was entered at `entry`; `None` without one, or where the price would not be above 0.

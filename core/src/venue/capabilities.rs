@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::exit::TriggerSource;
 use crate::model::time::duration_text;
 
 /// Whether the same bytes may be sent twice.
@@ -79,18 +80,6 @@ pub struct Capabilities {
     /// The exits that can wait at the venue; absent where none can, and the engine runs them all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exits: Option<ExitCapabilities>,
-}
-
-/// Which price a venue compares with a trigger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TriggerSource {
-    /// The price that positions are margined at.
-    Mark,
-    /// The latest trade.
-    Last,
-    /// The middle of bid and ask: what the engine itself compares.
-    Mid,
 }
 
 /// Which exits of derivatives can wait at the venue, and survive our process there.

@@ -15,12 +15,13 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-pub use self::capabilities::{Absence, Capabilities, ExitCapabilities, NonceRule, OrderCapabilities, PositionModel, Resend, TriggerSource};
+pub use self::capabilities::{Absence, Capabilities, ExitCapabilities, NonceRule, OrderCapabilities, PositionModel, Resend};
 pub use self::error::{Effect, ErrorKind, Operation, VenueError};
 pub(crate) use self::prepared::PreparedBody;
 pub use self::prepared::{Prepared, Ticket};
 use crate::gates::Cleared;
 use crate::journal::Journaled;
+pub use crate::model::exit::TriggerSource;
 use crate::model::ids::{AccountId, ClientOrderId, VenueId, VenueSymbol};
 use crate::model::instrument::Instrument;
 use crate::model::number::{Price, exact};

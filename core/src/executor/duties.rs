@@ -1,0 +1,73 @@
+//! What must become flat: exits that were triggered, orphans, positions without their stop. Each is written down, closed by orders like any
+//! other close, one execution after the other, and stays until nothing of it is left.
+
+use super::step::{Step, Timer};
+use crate::journal::{Event, LegRef};
+use crate::model::close::{CloseRequest, CloseTarget, Lot};
+use crate::model::execution::Reason;
+use crate::model::ids::{AccountId, SignalId};
+use crate::model::number::Quantity;
+
+impl Step<'_> {
+    /// Has a lot closed until it is flat. What is flat already, or is being closed already, changes nothing.
+    pub(super) fn must_close(&mut self, lot: Lot, why: Reason) {
+        if self.book.duty(&lot).is_some() || self.left_of(&lot).is_zero() {
+            return;
+        }
+        self.emit(Event::MustClose { lot: lot.clone(), why, at: self.now.wall });
+        self.pursue(&lot);
+    }
+
+    /// Begins another close of what must become flat, unless one is under way or the account cannot trade yet.
+    pub(super) fn pursue(&mut self, lot: &Lot) {
+        let Some(duty) = self.book.duty(lot) else { return };
+        let under_way = duty.close.and_then(|number| self.book.execution(number)).is_some_and(|record| !record.is_finished());
+        let ready = self.live.accounts.get(&lot.account).is_some_and(|account| account.ready);
+        if under_way || !ready {
+            return;
+        }
+        let code = duty.why.code.clone();
+        if self.is_dust(lot) {
+            let why = Reason::new("dust", format!("{} is less than can be traded", self.left_of(lot)));
+            return self.emit(Event::Relieved { lot: lot.clone(), why });
+        }
+        let id = engine_id(&code, self.book.next_execution());
+        self.admit_close(CloseRequest::new(id, CloseTarget::Lot(lot.clone())));
+    }
+
+    /// Goes on with everything that must become flat on an account.
+    pub(super) fn pursue_all(&mut self, account: &AccountId) {
+        let lots: Vec<Lot> = self.book.duties().map(|(lot, _)| lot).filter(|lot| lot.account == *account).cloned().collect();
+        lots.iter().for_each(|lot| self.pursue(lot));
+    }
+
+    /// A close has ended: what is left of its lot is closed again, later each time.
+    pub(super) fn pursue_after(&mut self, at: LegRef) {
+        let Some(CloseTarget::Lot(lot)) = self.book.close_target(at.execution).cloned() else { return };
+        let Some(duty) = self.book.duty(&lot) else { return };
+        if duty.close == Some(at.execution) {
+            let pause = self.backoff(duty.tries);
+            self.wake_after(pause, Timer::Pursue(lot));
+        }
+    }
+
+    pub(super) fn left_of(&self, lot: &Lot) -> Quantity {
+        self.book.ledger().left_of(lot).unwrap_or_default()
+    }
+
+    /// Whether what is left is less than the venue trades.
+    fn is_dust(&self, lot: &Lot) -> bool {
+        let instrument = self
+            .setup
+            .accounts
+            .get(&lot.account)
+            .and_then(|account| self.setup.venues.get(&account.venue))
+            .and_then(|venue| venue.instruments.get(&lot.instrument));
+        instrument.is_some_and(|instrument| instrument.floor_quantity(self.left_of(lot)).is_zero())
+    }
+}
+
+/// The id of an execution that the engine begins by itself.
+pub(super) fn engine_id(what: &str, number: u64) -> SignalId {
+    format!("engine:{what}:{number}").parse().expect("a code and a number are a valid signal id")
+}
