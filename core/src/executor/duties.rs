@@ -1,17 +1,20 @@
 //! What must become flat: exits that were triggered, orphans, positions without their stop. Each is written down, closed by orders like any
 //! other close, one execution after the other, and stays until nothing of it is left.
 
-use super::step::{Step, Timer};
+use super::book::Book;
+use super::setup::Setup;
+use super::step::{Live, State, Step, Timer};
 use crate::journal::{Event, LegRef};
 use crate::model::close::{CloseRequest, CloseTarget, Lot};
 use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, SignalId};
+use crate::model::instrument::Market;
 use crate::model::number::Quantity;
 
 impl Step<'_> {
-    /// Has a lot closed until it is flat. What is flat already, or is being closed already, changes nothing.
+    /// Has a lot closed until it is flat. What is flat, is being closed, or is less than the venue trades changes nothing.
     pub(super) fn must_close(&mut self, lot: Lot, why: Reason) {
-        if self.book.duty(&lot).is_some() || self.left_of(&lot).is_zero() {
+        if self.book.duty(&lot).is_some() || self.left_of(&lot).is_zero() || self.is_dust(&lot) {
             return;
         }
         self.emit(Event::MustClose { lot: lot.clone(), why, at: self.now.wall });
@@ -56,15 +59,30 @@ impl Step<'_> {
     }
 
     /// Whether what is left is less than the venue trades.
-    fn is_dust(&self, lot: &Lot) -> bool {
-        let instrument = self
-            .setup
-            .accounts
-            .get(&lot.account)
-            .and_then(|account| self.setup.venues.get(&account.venue))
-            .and_then(|venue| venue.instruments.get(&lot.instrument));
-        instrument.is_some_and(|instrument| instrument.floor_quantity(self.left_of(lot)).is_zero())
+    pub(super) fn is_dust(&self, lot: &Lot) -> bool {
+        is_dust(self.setup, self.book, self.live, lot)
     }
+}
+
+impl State {
+    /// Whether what is left of a lot is less than its venue trades: nothing can close it.
+    #[must_use]
+    pub fn is_dust(&self, setup: &Setup, lot: &Lot) -> bool {
+        is_dust(setup, &self.book, &self.live, lot)
+    }
+}
+
+fn is_dust(setup: &Setup, book: &Book, live: &Live, lot: &Lot) -> bool {
+    let Some(account) = setup.accounts.get(&lot.account) else { return false };
+    let Some(venue) = setup.venues.get(&account.venue) else { return false };
+    let Some(instrument) = venue.instruments.get(&lot.instrument) else { return false };
+    let Some(mark) = live.marks.get(&(account.venue.clone(), lot.instrument.clone())) else { return false };
+    let Ok(left) = book.ledger().left_of(lot) else { return false };
+    let reduces = venue.capabilities.orders.reduce_only && instrument.market == Market::Perp;
+    // What is large in whole is closed in parts that are not refused.
+    let quantity = instrument.floor_quantity(left);
+    !left.is_zero()
+        && (quantity.is_zero() || quantity < instrument.max_quantity && instrument.check_order(quantity, *mark, reduces).is_err())
 }
 
 /// The id of an execution that the engine begins by itself.

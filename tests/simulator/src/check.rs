@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use omnivenue_core::engine::replay;
-use omnivenue_core::executor::{Book, Setup};
-use omnivenue_core::journal::{Event, LegRef};
+use omnivenue_core::executor::{Book, Guard, Setup, State};
+use omnivenue_core::journal::{Command, Event, LegRef};
 use omnivenue_core::ledger::{CapitalKey, Level, Scope};
+use omnivenue_core::model::execution::Protection;
+use omnivenue_core::model::exit::{ExitKind, Trigger};
 use omnivenue_core::model::ids::{Asset, ClientOrderId};
 use omnivenue_core::model::number::{Amount, Factor, Notional, SignedQuantity};
 use omnivenue_core::model::order::Purpose;
@@ -46,11 +48,12 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
             .flat_map(|book| book.unsettled().map(|id| format!("{id} {:?}", book.order(id).map(|order| &order.state))))
             .collect();
         let legs: Vec<_> = book.iter().flat_map(|book| book.planned()).collect();
+        let duties: Vec<_> = book.iter().flat_map(|book| book.duties()).collect();
         let accounts: Vec<_> =
             world.setup.accounts.keys().filter(|account| world.kernel().is_none_or(|kernel| !kernel.state().is_ready(account))).collect();
         found.push(Violation::new(
             "it ends",
-            format!("when virtual time ran out, orders {orders:?} were unsettled, legs {legs:?} planned, accounts {accounts:?} not ready"),
+            format!("when virtual time ran out, orders {orders:?} were unsettled, legs {legs:?} planned, duties {duties:?} open, accounts {accounts:?} not ready"),
         ));
     }
     let Some(kernel) = world.kernel() else {
@@ -64,6 +67,8 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     nothing_leaves_too_late_or_too_often(world, &mut found);
     books_equal_venue(world, book, &mut found);
     nothing_is_held_back(world, book, &mut found);
+    found.extend(unprotected(&world.setup, kernel.state()));
+    exits_have_their_position(book, &mut found);
     state_is_the_fold(world, book, &mut found);
     within_limits(world, &mut found);
     if let Some(fault) = kernel.state().failed() {
@@ -84,7 +89,11 @@ fn legs(world: &World) -> BTreeMap<ClientOrderId, (LegRef, Purpose)> {
     for entry in world.store.entries() {
         match entry.event() {
             Ok(Event::Admitted(admission)) => {
-                let purpose = if admission.valid_until.is_some() { Purpose::Entry } else { Purpose::Close };
+                let purpose = match admission.command {
+                    Command::Signal(_) => Purpose::Entry,
+                    Command::Close(_) => Purpose::Close,
+                    Command::Protect(_) => Purpose::Protect,
+                };
                 commands.insert(admission.number, purpose);
             }
             Ok(Event::Prepared(intent)) => {
@@ -191,6 +200,42 @@ pub(crate) fn positions_agree(world: &World, book: &Book) -> bool {
             at_venue.positions.iter().all(|(symbol, position)| book.ledger().venue_quantity(account, symbol) == Ok(position.quantity))
         })
     })
+}
+
+/// The first position whose signal asked for a stop and that has none, or has run through it.
+pub(crate) fn unprotected(setup: &Setup, state: &State) -> Option<Violation> {
+    let wrong = |(entry, guard): (LegRef, &Guard)| {
+        let protected = state.protected(setup, entry).filter(|_| !state.is_dust(setup, &guard.lot))?;
+        let mark = state.marks().get(&(guard.venue.clone(), guard.lot.instrument.clone())).copied();
+        let beyond = ExitKind::ALL.into_iter().find(|kind| {
+            let trigger = guard.trigger_price(*kind).map(|price| Trigger { kind: *kind, price });
+            trigger.zip(mark).is_some_and(|(trigger, mark)| trigger.is_reached(guard.exit_side(), mark))
+        });
+        match (protected.protection, beyond) {
+            (Protection::Pending | Protection::Failed, _) => Some(format!("{:?} is {}", guard.lot, protected.protection)),
+            (_, Some(kind)) if state.book().duty(&guard.lot).is_none() => {
+                Some(format!("{:?} ran through its {kind:?} at {mark:?}", guard.lot))
+            }
+            _ => None,
+        }
+    };
+    state.book().guards().find_map(wrong).map(|found| Violation::new("no position stands unprotected", found))
+}
+
+/// No exit waits at a venue for a position that is closed, nor two for the same.
+fn exits_have_their_position(book: &Book, found: &mut Vec<Violation>) {
+    for entry in book.with_exits() {
+        let exits: Vec<_> = book.exits_of(entry).filter_map(|(_, leg)| leg.plan.order.as_ref()?.trigger).collect();
+        let waits = book.leg(entry).is_some_and(|leg| leg.is_live());
+        if book.guard(entry).is_none() && !waits {
+            found.push(Violation::new("one fills, the others go", format!("{exits:?} wait for {entry:?}, which is flat")));
+        }
+        for kind in ExitKind::ALL {
+            if exits.iter().filter(|trigger| trigger.kind == kind).count() > 1 {
+                found.push(Violation::new("one fills, the others go", format!("{entry:?} has several exits of a kind: {exits:?}")));
+            }
+        }
+    }
 }
 
 /// Quantities, fees and equity are the venue's, to the last digit.

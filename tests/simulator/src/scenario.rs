@@ -134,7 +134,13 @@ impl Scenario {
     pub fn with(rules: &[Rule], random: &mut Random, faults_per_mille: u16) -> Self {
         let exchanges: Vec<Config> =
             rules.iter().enumerate().map(|(index, rule)| exchange(index, *rule, random, faults_per_mille)).collect();
-        let timing = Timing { leg_deadline: Duration::from_secs(2), reconcile_every: Duration::from_secs(5), ..Timing::default() };
+        let timing = Timing {
+            leg_deadline: Duration::from_secs(2),
+            reconcile_every: Duration::from_secs(5),
+            protection_deadline: Duration::from_secs(2),
+            stop_move_every: Duration::from_millis(500),
+            ..Timing::default()
+        };
         let account_limits = Limits { max_notional: Some(name("4000")), ..Limits::default() };
         let accounts: BTreeMap<AccountId, AccountSetup> = exchanges
             .iter()
@@ -243,6 +249,20 @@ fn script(random: &mut Random) -> Vec<(u64, Action)> {
     script
 }
 
+/// Close enough to the entry that prices reach them within a history.
+fn exits(random: &mut Random) -> &'static str {
+    *random.pick(&[
+        r#"{"stop_loss":{"fraction":"0.002"}}"#,
+        r#"{"stop_loss":{"fraction":"0.001"},"take_profit":{"fraction":"0.002"}}"#,
+        r#"{"stop_loss":{"fraction":"0.01"},"take_profit":{"fraction":"0.001"}}"#,
+        r#"{"stop_loss":{"roe":"0.005"},"trailing":{"fraction":"0.002","activation":"0.001"}}"#,
+        r#"{"trailing":{"fraction":"0.001"}}"#,
+        r#"{"stop_loss":{"fraction":"0.05"},"time_limit":"15s"}"#,
+        r#"{"take_profit":{"fraction":"0.001"},"time_limit":"30s"}"#,
+        r#"{"stop_loss":{"fraction":"0.2"},"take_profit":{"fraction":"0.2"}}"#,
+    ])
+}
+
 fn kill_scope(random: &mut Random) -> KillScope {
     match random.below(3) {
         0 => KillScope::All,
@@ -265,8 +285,9 @@ fn signal(id: &str, random: &mut Random) -> Signal {
     let routing = if random.chance(20) { "first" } else { "all" };
     let leverage = *random.pick(&["1", "2", "5"]);
     let valid_for = *random.pick(&["2s", "10s", "60s"]);
+    let exits = if random.chance(60) { format!(r#""exits":{},"#, exits(random)) } else { String::new() };
     let text = format!(
-        r#"{{"id":"{id}","agent":"{agent}","asset":"{asset}","direction":"{direction}","sizing":{{"notional":"{notional}"}},"leverage":"{leverage}","order":{order},"routing":"{routing}","valid_for":"{valid_for}"}}"#
+        r#"{{"id":"{id}","agent":"{agent}","asset":"{asset}","direction":"{direction}","sizing":{{"notional":"{notional}"}},"leverage":"{leverage}","order":{order},{exits}"routing":"{routing}","valid_for":"{valid_for}"}}"#
     );
     Signal::from_json(&text).expect("the scenario writes valid signals")
 }

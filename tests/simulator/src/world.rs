@@ -526,12 +526,19 @@ impl World {
                 matches!(order.state, omnivenue_core::model::order::OrderState::Open { .. }) && order.filled.quantity >= order.reported
             })
         };
-        let settled = book.unsettled().all(resting) && book.planned().next().is_none();
+        let settled = book.unsettled().all(resting) && book.planned().next().is_none() && book.duties().next().is_none();
+        let guarded = check::unprotected(&self.setup, process.kernel.state()).is_none();
         let accounts = self.setup.accounts.keys().all(|account| process.kernel.state().is_ready(account));
         // Late commits and late fills may still be under way inside the exchanges; the engine must have compared itself with them since.
         let still = self.elapsed > CALM_AFTER + 15_000_000;
         // An order that rests may have traded this very moment, and the report be on its way.
-        settled && accounts && still && !process.kernel.has_entries() && process.committing.is_none() && check::positions_agree(self, book)
+        settled
+            && guarded
+            && accounts
+            && still
+            && !process.kernel.has_entries()
+            && process.committing.is_none()
+            && check::positions_agree(self, book)
     }
 
     /// Where no evidence can come, a person looks at the venue and settles it.
