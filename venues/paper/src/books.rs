@@ -66,6 +66,17 @@ pub struct Order {
     pub accepted_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// How it waits, where it has a trigger.
+    pub wait: Option<Wait>,
+}
+
+/// How an order waits for its trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// The number of the entry that it came with; `None` where it was placed alone.
+    pub entry: Option<u64>,
+    /// How much the trigger wakes, in base units: what its entry has traded, or all of it where it was placed alone.
+    pub armed: Quantity,
 }
 
 impl Order {
@@ -85,6 +96,12 @@ impl Order {
     #[must_use]
     pub fn remaining(&self) -> Quantity {
         self.place.quantity.minus(self.filled).unwrap_or_default()
+    }
+
+    /// How much of it could trade at a price that it reaches: what has not traded, and of an order that waits only what is armed.
+    #[must_use]
+    pub fn ready(&self) -> Quantity {
+        self.wait.map_or(self.place.quantity, |wait| wait.armed).minus(self.filled).unwrap_or_default()
     }
 
     /// The worst price it may trade at: its limit, or its worst price where that is stricter.

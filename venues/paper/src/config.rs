@@ -8,7 +8,7 @@ use omnivenue_core::model::ids::{AccountId, Asset, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market};
 use omnivenue_core::model::number::{Amount, Fraction, Notional, Price, Rate};
 use omnivenue_core::model::time::duration_text;
-use omnivenue_core::venue::{Capabilities, OrderCapabilities, PositionModel};
+use omnivenue_core::venue::{Capabilities, ExitCapabilities, OrderCapabilities, PositionModel, TriggerSource};
 use serde::{Deserialize, Serialize};
 
 use crate::faults::FaultConfig;
@@ -23,6 +23,10 @@ pub struct Config {
     pub instruments: Vec<InstrumentSpec>,
     /// What its orders can do.
     pub orders: OrderCapabilities,
+    /// Which orders can wait for a trigger, which is compared with the mark. They only reduce: where orders cannot be told to
+    /// (`orders.reduce_only`), there are none, whatever this says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exits: Option<ExitCapabilities>,
     /// Where the price of each instrument comes from.
     pub prices: BTreeMap<VenueSymbol, PriceSource>,
     /// What each account starts with; a deposit made once, when the account is first seen.
@@ -130,8 +134,13 @@ impl Config {
         Capabilities {
             orders: self.orders.clone(),
             positions: if spot { PositionModel::Holdings } else { PositionModel::Net },
-            exits: None,
+            exits: self.exits().cloned(),
         }
+    }
+
+    /// Which orders can wait for a trigger here.
+    pub(crate) fn exits(&self) -> Option<&ExitCapabilities> {
+        self.exits.as_ref().filter(|_| self.orders.reduce_only)
     }
 
     /// Checks everything that the types alone cannot, and proves that the instruments' numbers can be kept exactly.
@@ -204,6 +213,9 @@ impl Config {
         if spot && self.orders.reduce_only {
             return Err("orders.reduce_only is true, but spot has no reduce-only".into());
         }
+        if spot && self.exits.is_some() {
+            return Err("exits is given, but on spot no order can wait that only reduces; leave it out".into());
+        }
         Ok(())
     }
 
@@ -218,6 +230,14 @@ impl Config {
         for (field, share) in [("spread", self.spread), ("slippage", self.slippage)] {
             if share > tenth() || share.decimal().scale() > 8 {
                 return Err(format!("{field} is {share}, but must be at most 0.1, with at most 8 decimals"));
+            }
+        }
+        if let Some(exits) = &self.exits {
+            if !exits.stop && !exits.take_profit {
+                return Err("exits has neither stop nor take_profit; leave it out where no order can wait".into());
+            }
+            if exits.source != TriggerSource::Mark {
+                return Err("exits.source must be mark, the one price of this exchange that is always there".into());
             }
         }
         for (account, balances) in &self.accounts {
@@ -294,6 +314,26 @@ mod tests {
         let mut spot = Config::spot_like();
         spot.orders.reduce_only = true;
         assert!(spot.check().unwrap_err().to_string().contains("no reduce-only"));
+        let spot = Config { exits: Config::hyperliquid_like().exits, ..Config::spot_like() };
+        assert!(spot.check().unwrap_err().to_string().contains("exits is given, but on spot"));
+        let exits = |c: &mut Config, change: fn(&mut ExitCapabilities)| c.exits.iter_mut().for_each(change);
+        check(|c| exits(c, |exits| (exits.stop, exits.take_profit) = (false, false)), "neither stop nor take_profit");
+        check(|c| exits(c, |exits| exits.source = TriggerSource::Last), "exits.source must be mark");
+    }
+
+    #[test]
+    fn exits_are_told_where_orders_can_only_reduce() {
+        let told = |config: Config| config.capabilities().exits.map(|exits| (exits.stop, exits.take_profit, exits.attached));
+        assert_eq!(told(Config::hyperliquid_like()), Some((true, true, true)));
+        assert_eq!(told(Config::ostium_like()), Some((true, true, false)));
+        assert_eq!(told(Config::spot_like()), None);
+        let mut config = Config::hyperliquid_like();
+        config.orders.reduce_only = false;
+        config.check().unwrap();
+        assert_eq!(told(config), None);
+        let mut old = serde_json::to_value(Config::hyperliquid_like()).unwrap();
+        old.as_object_mut().unwrap().remove("exits");
+        assert_eq!(serde_json::from_value::<Config>(old).unwrap().exits, None, "a configuration from before has none");
     }
 
     #[test]

@@ -1,36 +1,42 @@
 //! From the engine's orders to the exchange's. Pure.
 
-use omnivenue_core::model::instrument::Instrument;
-use omnivenue_core::model::order::OrderRequest;
+use omnivenue_core::model::exit::{Trigger, trigger_price};
+use omnivenue_core::model::instrument::{Instrument, Side};
+use omnivenue_core::model::number::Price;
+use omnivenue_core::model::order::{AttachedExit, OrderRequest};
+use omnivenue_core::model::signal::Direction;
 use omnivenue_core::model::time::Timestamp;
-use omnivenue_core::venue::{Absence, NonceRule, OrderCapabilities, Ticket};
+use omnivenue_core::venue::{Absence, Capabilities, ErrorKind, NonceRule, Ticket};
 
+use crate::errors::kind;
+use crate::triggers;
 use crate::wire::PlaceOrder;
 
-/// The order as the exchange takes it. The worst price is rounded to the price rule, never for the worse.
+/// Why there is no such order.
+pub(crate) type NoOrder = (ErrorKind, String);
+
+/// The order as the exchange takes it. Worst prices are rounded to the price rule, never for the worse; triggers toward the entry.
 ///
 /// # Errors
-/// A sentence that says why there is no such order.
+/// A sentence that says why there is no such order, and its kind: [`ErrorKind::Unsupported`] for exits that the venue does not have.
 pub(crate) fn place_order(
     request: &OrderRequest,
     ticket: &Ticket,
-    orders: &OrderCapabilities,
+    capabilities: &Capabilities,
     instrument: &Instrument,
-) -> Result<PlaceOrder, String> {
+) -> Result<PlaceOrder, NoOrder> {
+    let invalid = |message: String| (ErrorKind::InvalidRequest, message);
+    let orders = &capabilities.orders;
     let nonce = match (orders.nonce, ticket.nonce) {
         (NonceRule::None, _) => None,
         (NonceRule::Milliseconds, Some(nonce)) => Some(nonce),
         (NonceRule::Milliseconds, None) => {
-            return Err("the ticket has no nonce, but this venue wants one".into());
+            return Err(invalid("the ticket has no nonce, but this venue wants one".into()));
         }
     };
-    if request.reduce_only && !orders.reduce_only {
-        return Err("this venue has no reduce-only orders".into());
-    }
-    let worst_price = instrument
-        .limit_price(request.worst_price, request.side)
-        .ok_or_else(|| format!("worst price {} has no valid price of {} at or inside it", request.worst_price, instrument.symbol))?;
-    Ok(PlaceOrder {
+    let worst_price = worst_price(instrument, request.worst_price, request.side).map_err(invalid)?;
+    let trigger = request.trigger.map(|trigger| admitted(instrument, trigger, request.side)).transpose().map_err(invalid)?;
+    let place = PlaceOrder {
         client_order_id: ticket.client_order_id.clone(),
         nonce,
         timestamp: ticket.now,
@@ -42,6 +48,40 @@ pub(crate) fn place_order(
         worst_price,
         leverage: request.leverage,
         reduce_only: request.reduce_only,
+        trigger,
+        attached: request
+            .attached
+            .iter()
+            .map(|exit| attached(instrument, exit, request.side))
+            .collect::<Result<_, _>>()
+            .map_err(invalid)?,
+    };
+    triggers::check_exits(&place, capabilities.exits.as_ref()).map_err(|(code, message)| (kind(code), message))?;
+    if request.reduce_only && !orders.reduce_only {
+        return Err(invalid("this venue has no reduce-only orders".into()));
+    }
+    Ok(place)
+}
+
+fn worst_price(instrument: &Instrument, price: Price, side: Side) -> Result<Price, String> {
+    let none = || format!("worst price {price} has no valid price of {} at or inside it", instrument.symbol);
+    instrument.limit_price(price, side).ok_or_else(none)
+}
+
+/// A trigger on the price rule, of an order to `side`: what sells closes a long position.
+fn admitted(instrument: &Instrument, trigger: Trigger, side: Side) -> Result<Trigger, String> {
+    let direction = if side.is_buy() { Direction::Short } else { Direction::Long };
+    let none = || format!("trigger {} has no valid price of {} beside it", trigger.price, instrument.symbol);
+    let price = trigger_price(instrument, trigger.price, trigger.kind, direction).ok_or_else(none)?;
+    Ok(Trigger { price, ..trigger })
+}
+
+fn attached(instrument: &Instrument, exit: &AttachedExit, entry: Side) -> Result<AttachedExit, String> {
+    let side = entry.opposite();
+    Ok(AttachedExit {
+        client_order_id: exit.client_order_id.clone(),
+        trigger: admitted(instrument, exit.trigger, side)?,
+        worst_price: worst_price(instrument, exit.worst_price, side)?,
     })
 }
 
@@ -73,12 +113,14 @@ mod tests {
             leverage: "2".parse().unwrap(),
             purpose: Purpose::Entry,
             reduce_only: false,
+            trigger: None,
+            attached: Vec::new(),
         }
     }
 
-    fn convert(config: &Config, request: &OrderRequest, nonce: Option<u64>) -> Result<PlaceOrder, String> {
+    fn convert(config: &Config, request: &OrderRequest, nonce: Option<u64>) -> Result<PlaceOrder, NoOrder> {
         let ticket = Ticket { client_order_id: "x1".parse().unwrap(), nonce, now: Timestamp::from_millis(1000) };
-        place_order(request, &ticket, &config.orders, &config.check().unwrap()[&request.symbol])
+        place_order(request, &ticket, &config.capabilities(), &config.check().unwrap()[&request.symbol])
     }
 
     #[test]
@@ -92,7 +134,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<PlaceOrder>(&buy.to_wire()).unwrap(), buy);
         let sell = convert(&config, &OrderRequest { side: Side::Sell, ..request("HYPE") }, Some(1000)).unwrap();
         assert_eq!(sell.worst_price.to_string(), "38.124");
-        assert!(convert(&config, &request("HYPE"), None).unwrap_err().contains("no nonce"));
+        assert!(convert(&config, &request("HYPE"), None).unwrap_err().1.contains("no nonce"));
     }
 
     #[test]
@@ -100,6 +142,6 @@ mod tests {
         let place = convert(&Config::ostium_like(), &request("HYPE-USD"), Some(1)).unwrap();
         assert_eq!((place.deadline, place.nonce), (Some(Timestamp::from_millis(6000)), None));
         let reducing = OrderRequest { reduce_only: true, ..request("HYPE/USDC") };
-        assert!(convert(&Config::spot_like(), &reducing, None).unwrap_err().contains("no reduce-only"));
+        assert!(convert(&Config::spot_like(), &reducing, None).unwrap_err().1.contains("no reduce-only"));
     }
 }

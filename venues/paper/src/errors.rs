@@ -25,7 +25,7 @@ pub(crate) fn venue_error(venue: &VenueId, operation: Operation, error: LinkErro
     }
 }
 
-const fn kind(code: RefusalCode) -> ErrorKind {
+pub(crate) const fn kind(code: RefusalCode) -> ErrorKind {
     match code {
         RefusalCode::Malformed
         | RefusalCode::AlreadyUsed
@@ -35,7 +35,9 @@ const fn kind(code: RefusalCode) -> ErrorKind {
         | RefusalCode::MinNotional
         | RefusalCode::BadLeverage
         | RefusalCode::ReduceOnly
-        | RefusalCode::PostOnly => ErrorKind::InvalidRequest,
+        | RefusalCode::PostOnly
+        | RefusalCode::BadTrigger
+        | RefusalCode::TooManyTriggers => ErrorKind::InvalidRequest,
         RefusalCode::UnknownAccount => ErrorKind::Unauthorized,
         RefusalCode::UnknownSymbol | RefusalCode::UnknownOrder => ErrorKind::NotFound,
         RefusalCode::Expired => ErrorKind::Expired,
@@ -65,6 +67,7 @@ mod tests {
         let refused = |code| LinkError::Refused(Refusal { code, message: "no".into(), at: Timestamp::EPOCH });
         check(refused(RefusalCode::Expired), ErrorKind::Expired, Effect::Refused, Some("expired"));
         check(refused(RefusalCode::MinNotional), ErrorKind::InvalidRequest, Effect::Refused, Some("min_notional"));
+        check(refused(RefusalCode::BadTrigger), ErrorKind::InvalidRequest, Effect::Refused, Some("bad_trigger"));
         check(refused(RefusalCode::Overloaded), ErrorKind::RateLimited, Effect::Refused, Some("overloaded"));
     }
 }

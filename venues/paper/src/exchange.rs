@@ -15,7 +15,8 @@ use crate::funds::Valuation;
 use crate::market::{Market, Sources, open_sources};
 use crate::matching::done;
 use crate::rules::{self, Refused};
-use crate::state::{Change, State};
+use crate::state::{AccountState, Change, State};
+use crate::triggers::{self, Denies};
 use crate::wire::{PlaceOrder, Refusal, RefusalCode};
 
 /// Why an exchange cannot be opened.
@@ -102,6 +103,18 @@ impl Exchange {
     /// # Errors
     /// [`Refusal`] with the exchange's own code.
     pub fn place(&mut self, now: Timestamp, arrived: Timestamp, account: &AccountId, wire: &str) -> Result<OrderReport, Refusal> {
+        self.place_unless(now, arrived, account, wire, &mut |_| false)
+    }
+
+    /// [`Exchange::place`], but each order with a trigger is refused that `denies` says.
+    pub(crate) fn place_unless(
+        &mut self,
+        now: Timestamp,
+        arrived: Timestamp,
+        account: &AccountId,
+        wire: &str,
+        denies: Denies<'_>,
+    ) -> Result<OrderReport, Refusal> {
         let refusal = |(code, message): Refused| Refusal { code, message, at: now };
         let Some(state) = self.state.account(account) else {
             return Err(refusal(unknown_account(account)));
@@ -112,13 +125,12 @@ impl Exchange {
         {
             return before.map_err(|(code, message)| refusal((code, message)));
         }
-        if state.burned.contains(&place.client_order_id) {
-            return Err(refusal((
-                RefusalCode::AlreadyUsed,
-                format!("client order id {} is already used: it was burned", place.client_order_id),
-            )));
+        self.check_ids(state, &place).map_err(refusal)?;
+        let mut decided = self.admit(now, arrived, account, &place);
+        if decided.is_ok() && place.trigger.is_some() && denies(&place.client_order_id) {
+            decided = Err(triggers::denied());
         }
-        let decided = self.admit(now, arrived, account, &place).map(|()| self.accept(now, account, &place, wire));
+        let decided = decided.map(|()| self.accept(now, account, &place, wire, denies));
         if let Err((code, message)) = &decided
             && self.config.orders.resend == Resend::Idempotent
         {
@@ -133,6 +145,19 @@ impl Exchange {
         decided.map_err(refusal)
     }
 
+    /// Whether the ids of a request can still be given: burned, none of it ever can, since they came to the exchange together.
+    fn check_ids(&self, state: &AccountState, place: &PlaceOrder) -> Result<(), Refused> {
+        let attached = place.attached.iter().map(|exit| &exit.client_order_id);
+        let used = |id: &&ClientOrderId| self.config.orders.resend == Resend::Idempotent && state.has_used(id);
+        if let Some(id) = attached.clone().find(used) {
+            return Err((RefusalCode::AlreadyUsed, format!("client order id {id} is already used, by another order")));
+        }
+        match attached.chain([&place.client_order_id]).find(|id| state.burned.contains(*id)) {
+            Some(id) => Err((RefusalCode::AlreadyUsed, format!("client order id {id} is already used: it was burned"))),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the order is one the exchange takes, now.
     fn admit(&mut self, now: Timestamp, arrived: Timestamp, account: &AccountId, place: &PlaceOrder) -> Result<(), Refused> {
         let no_price = || (RefusalCode::NoPrice, format!("{} has no price at present", place.symbol));
@@ -140,6 +165,7 @@ impl Exchange {
         let marks = self.marks(now);
         let state = self.state.account(account).ok_or_else(|| unknown_account(account))?;
         rules::check_form(place, &self.config.orders, arrived)?;
+        triggers::check_exits(place, self.config.exits())?;
         if let Some(nonce) = place.nonce
             && let Some(user) = state.nonces.get(&nonce)
         {
@@ -148,6 +174,10 @@ impl Exchange {
         let unknown = || (RefusalCode::UnknownSymbol, format!("{} is not traded here", place.symbol));
         let instrument = self.market.instrument(&place.symbol).ok_or_else(unknown)?;
         rules::check_numbers(place, instrument)?;
+        if let Some(trigger) = place.trigger {
+            // It need not trade now: the last mark there was will do.
+            return triggers::check_waits(place.side, trigger, *marks.get(&place.symbol).ok_or_else(no_price)?);
+        }
         let quote = quote.ok_or_else(no_price)?;
         let taken = self.market.taker_price(&quote, place.side).ok_or_else(no_price)?;
         if let OrderType::Limit { post_only: true, .. } = place.order

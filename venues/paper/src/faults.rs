@@ -32,11 +32,13 @@ pub enum FaultKind {
     LateFill,
     /// It is done, but no answer ever comes, and what the stream would tell for a while is lost.
     Silence,
+    /// One order with a trigger is refused; whatever came with it in the same request is taken all the same.
+    RefuseTrigger,
 }
 
 impl FaultKind {
     /// Every kind, in the order in which chance is asked.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Refuse,
         Self::Delay,
         Self::CutBefore,
@@ -46,6 +48,7 @@ impl FaultKind {
         Self::DuplicateFill,
         Self::LateFill,
         Self::Silence,
+        Self::RefuseTrigger,
     ];
 
     /// Whether it can happen to a request of this kind.
@@ -55,7 +58,10 @@ impl FaultKind {
             Self::LateCommit | Self::LateFill => matches!(request, RequestKind::Place),
             Self::FalseNotFound => matches!(request, RequestKind::Order),
             Self::DuplicateFill => matches!(request, RequestKind::Update),
-            Self::Refuse | Self::Delay | Self::CutBefore | Self::CutAfter | Self::Silence => !matches!(request, RequestKind::Update),
+            Self::RefuseTrigger => matches!(request, RequestKind::Trigger),
+            Self::Refuse | Self::Delay | Self::CutBefore | Self::CutAfter | Self::Silence => {
+                !matches!(request, RequestKind::Update | RequestKind::Trigger)
+            }
         }
     }
 }
@@ -84,6 +90,8 @@ pub struct FaultConfig {
     pub late_fill: u16,
     /// [`FaultKind::Silence`], per mille.
     pub silence: u16,
+    /// [`FaultKind::RefuseTrigger`], per mille of the orders with a trigger.
+    pub refuse_trigger: u16,
     /// The longest delay of an answer.
     #[serde(with = "duration_text")]
     pub delay_max: Duration,
@@ -114,6 +122,7 @@ impl Default for FaultConfig {
             duplicate_fill: 0,
             late_fill: 0,
             silence: 0,
+            refuse_trigger: 0,
             delay_max: Duration::from_secs(2),
             late_commit_max: Duration::from_secs(3),
             false_not_found_max: 3,
@@ -138,6 +147,7 @@ impl FaultConfig {
             duplicate_fill: per_mille,
             late_fill: per_mille,
             silence: per_mille,
+            refuse_trigger: per_mille,
             ..Self::default()
         }
     }
@@ -153,6 +163,7 @@ impl FaultConfig {
             FaultKind::DuplicateFill => self.duplicate_fill,
             FaultKind::LateFill => self.late_fill,
             FaultKind::Silence => self.silence,
+            FaultKind::RefuseTrigger => self.refuse_trigger,
         }
     }
 

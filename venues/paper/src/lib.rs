@@ -16,6 +16,7 @@ mod matching;
 mod queries;
 mod rules;
 mod state;
+mod triggers;
 
 mod faults;
 mod server;
@@ -34,7 +35,7 @@ mod clock;
 mod follow;
 mod thread;
 
-pub use self::books::{AccountTruth, Order, Position, Truth};
+pub use self::books::{AccountTruth, Order, Position, Truth, Wait};
 pub use self::candles::{CandleError, Candles};
 pub use self::config::{Config, ConfigError, Latency, PriceSource};
 pub use self::exchange::{Burn, Exchange, PaperError};

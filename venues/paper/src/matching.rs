@@ -1,6 +1,6 @@
 //! How orders become trades: against the quote when they arrive, against each new price or quote while they rest.
 
-use omnivenue_core::model::ids::{AccountId, VenueSymbol};
+use omnivenue_core::model::ids::AccountId;
 use omnivenue_core::model::instrument::Instrument;
 use omnivenue_core::model::number::{NumberError, Price, Quantity};
 use omnivenue_core::model::order::{FillReport, OrderReport, OrderStatus};
@@ -8,13 +8,22 @@ use omnivenue_core::model::signal::{OrderType, TimeInForce};
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::Quote;
 
-use crate::books::{Order, Trade};
+use crate::books::{Order, Trade, Wait};
 use crate::exchange::{Exchange, reaches, touch};
 use crate::state::Change;
+use crate::triggers::Denies;
 use crate::wire::PlaceOrder;
 
 impl Exchange {
-    pub(crate) fn accept(&mut self, now: Timestamp, account: &AccountId, place: &PlaceOrder, wire: &str) -> OrderReport {
+    /// Makes an order of a request that was admitted: it takes what it can at once, unless it waits for a trigger.
+    pub(crate) fn accept(
+        &mut self,
+        now: Timestamp,
+        account: &AccountId,
+        place: &PlaceOrder,
+        wire: &str,
+        denies: Denies<'_>,
+    ) -> OrderReport {
         let number = self.state.next_order();
         let order = Order {
             number,
@@ -25,11 +34,18 @@ impl Exchange {
             why: None,
             accepted_at: now,
             updated_at: now,
+            wait: place.trigger.map(|_| Wait { entry: None, armed: place.quantity }),
         };
-        self.record_order(account, order);
-        let (order, fill) = self.take_liquidity(now, account, number);
-        let order = settle(order, self.leaves_nothing_to_reduce(account, place));
-        self.update(now, account, order, fill);
+        if order.wait.is_some() {
+            self.update(now, account, order, None);
+        } else {
+            let start = self.exits_start_at(now, place);
+            self.record_order(account, order);
+            let (order, fill) = self.take_liquidity(now, account, number);
+            let order = settle(order, self.leaves_nothing_to_reduce(account, place));
+            self.update(now, account, order.clone(), fill);
+            self.accept_exits(now, account, &order, start, denies);
+        }
         self.state.account(account).and_then(|state| state.report(number)).expect("the order was recorded above")
     }
 
@@ -51,10 +67,10 @@ impl Exchange {
         self.trade(now, account, order, price, quantity, true)
     }
 
-    /// Matches every order that rests on a price which the exchange makes against the prices of this instant. To be called at each
-    /// change of price.
+    /// Matches every order that rests on a price which the exchange makes against the prices of this instant, and wakes those that wait
+    /// for a trigger which the mark has reached. To be called at each change of price.
     pub fn match_resting(&mut self, now: Timestamp) {
-        let resting = self.resting(|exchange, symbol| !exchange.market.is_live(symbol));
+        let resting = self.resting(|exchange, order| !exchange.market.is_live(&order.place.symbol));
         self.match_orders(now, resting);
     }
 
@@ -65,21 +81,28 @@ impl Exchange {
         if !self.market.take_quote(quote, now) {
             return false;
         }
-        let resting = self.resting(|_, other| *other == symbol);
+        let resting = self.resting(|_, order| order.place.symbol == symbol);
         self.match_orders(now, resting);
         true
     }
 
-    fn resting(&self, wanted: impl Fn(&Self, &VenueSymbol) -> bool) -> Vec<(AccountId, u64)> {
+    pub(crate) fn resting(&self, wanted: impl Fn(&Self, &Order) -> bool) -> Vec<(AccountId, u64)> {
         let open = self.state.accounts().flat_map(|(id, account)| account.open_orders().into_iter().map(move |order| (id, order)));
-        open.filter(|(_, order)| wanted(self, &order.place.symbol)).map(|(id, order)| (id.clone(), order.number)).collect()
+        open.filter(|(_, order)| wanted(self, order)).map(|(id, order)| (id.clone(), order.number)).collect()
     }
 
-    fn match_orders(&mut self, now: Timestamp, resting: Vec<(AccountId, u64)>) {
+    /// In the order in which they were accepted, so that an entry comes before its exits.
+    pub(crate) fn match_orders(&mut self, now: Timestamp, resting: Vec<(AccountId, u64)>) {
         for (account, number) in resting {
-            let Some(order) = self.state.account(&account).and_then(|state| state.order(number)).cloned() else {
+            let order = self.state.account(&account).and_then(|state| state.order(number));
+            // One that was matched before it may have ended it.
+            let Some(order) = order.filter(|order| !order.status.is_final()).cloned() else {
                 continue;
             };
+            if order.wait.is_some() {
+                self.wake(now, &account, order);
+                continue;
+            }
             if order.place.reduce_only && self.leaves_nothing_to_reduce(&account, &order.place) {
                 let order = done(order, OrderStatus::Canceled, "there is nothing left to reduce");
                 self.update(now, &account, order, None);
@@ -99,9 +122,9 @@ impl Exchange {
         }
     }
 
-    fn tradable(&self, account: &AccountId, order: &Order, price: Price) -> Quantity {
+    pub(crate) fn tradable(&self, account: &AccountId, order: &Order, price: Price) -> Quantity {
         let depth = self.market.depth_at(&order.place.symbol, price).unwrap_or_default();
-        let quantity = order.remaining().min(depth);
+        let quantity = order.ready().min(depth);
         match self.state.account(account) {
             Some(state) if order.place.reduce_only => quantity.min(state.reducible(&order.place)),
             _ => quantity,
@@ -109,7 +132,7 @@ impl Exchange {
     }
 
     /// Books a trade, or cancels the order when its exact result would not fit.
-    fn trade(
+    pub(crate) fn trade(
         &mut self,
         now: Timestamp,
         account: &AccountId,
@@ -166,16 +189,23 @@ impl Exchange {
         Ok((filled, fill))
     }
 
-    fn leaves_nothing_to_reduce(&self, account: &AccountId, place: &PlaceOrder) -> bool {
+    pub(crate) fn leaves_nothing_to_reduce(&self, account: &AccountId, place: &PlaceOrder) -> bool {
         place.reduce_only && self.state.account(account).is_none_or(|state| state.reducible(place).is_zero())
     }
 
-    fn record_order(&mut self, account: &AccountId, order: Order) {
+    pub(crate) fn record_order(&mut self, account: &AccountId, order: Order) {
         self.state.record(Change::Order { account: account.clone(), order: Box::new(order) });
     }
 
-    /// Records an order that changed and tells its account.
+    /// Records an order that changed, tells its account, and lets exits follow: its own, or the other one of its entry.
     pub(crate) fn update(&mut self, now: Timestamp, account: &AccountId, order: Order, fill: Option<FillReport>) {
+        let entry = order.wait.and_then(|wait| wait.entry).unwrap_or(order.number);
+        self.change(now, account, order, fill);
+        self.settle_exits(now, account, entry);
+    }
+
+    /// Records an order that changed and tells its account.
+    pub(crate) fn change(&mut self, now: Timestamp, account: &AccountId, order: Order, fill: Option<FillReport>) {
         let order = Order { updated_at: now, ..order };
         self.updates.push((account.clone(), order.report(fill.into_iter().collect())));
         self.record_order(account, order);

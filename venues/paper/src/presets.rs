@@ -6,7 +6,7 @@ use std::time::Duration;
 use omnivenue_core::model::ids::{AccountId, Asset, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market, PriceRule};
 use omnivenue_core::model::number::{Amount, Fraction, Rate};
-use omnivenue_core::venue::{Absence, Capabilities, NonceRule, OrderCapabilities, PositionModel, Resend};
+use omnivenue_core::venue::{Absence, Capabilities, ExitCapabilities, NonceRule, OrderCapabilities, PositionModel, Resend, TriggerSource};
 
 use crate::config::{Config, Latency, PriceSource, quarter_second, ten_seconds};
 use crate::faults::FaultConfig;
@@ -70,6 +70,7 @@ fn preset(venue: &str, market: Market, rows: &[Row], min_notional: &str, taker_f
         id: constant(venue),
         instruments: rows.iter().map(|row| row.spec(venue, market, min_notional, taker_fee)).collect(),
         orders,
+        exits: None,
         prices: (1..).zip(rows).map(walk).collect(),
         accounts: BTreeMap::new(),
         spread: constant("0.0002"),
@@ -91,7 +92,8 @@ pub struct LeftOut {
 }
 
 impl Config {
-    /// Like Hyperliquid: perpetuals in USDC, nonces in milliseconds, the same bytes taken once, ids that can be burned.
+    /// Like Hyperliquid: perpetuals in USDC, nonces in milliseconds, the same bytes taken once, ids that can be burned, exits that wait
+    /// alone or travel with their entry.
     #[must_use]
     pub fn hyperliquid_like() -> Self {
         // Prices: 5 significant figures and at most 6 − szDecimals decimals.
@@ -105,11 +107,11 @@ impl Config {
         let orders =
             OrderCapabilities { resend: Resend::Idempotent, absence: Absence::Burn, reduce_only: true, nonce: NonceRule::Milliseconds };
         let preset = preset("hyperliquid", Market::Perp, &rows, "10", "0.00045", orders);
-        Self { maker_fee: constant("0.00015"), ..preset }
+        Self { maker_fee: constant("0.00015"), exits: Some(exits(true)), ..preset }
     }
 
-    /// Like Ostium: perpetuals in USDC with tick sizes, requests that may be taken twice and expire after a few seconds.
-    /// Its positions are net, where Ostium's are many per pair.
+    /// Like Ostium: perpetuals in USDC with tick sizes, requests that may be taken twice and expire after a few seconds, exits that wait.
+    /// Its positions are net, where Ostium's are many per pair; its exits are orders of their own, where Ostium's belong to a position.
     #[must_use]
     pub fn ostium_like() -> Self {
         let rows = [
@@ -119,7 +121,8 @@ impl Config {
             Row::new("XAU-USD", "XAU", tick("0.01"), ["0.001", "1000000", "100", "2650"]),
             Row::new("EUR-USD", "EUR", tick("0.00001"), ["1", "1000", "200", "1.085"]),
         ];
-        preset("ostium", Market::Perp, &rows, "5", "0.0005", after_proof(true))
+        let preset = preset("ostium", Market::Perp, &rows, "5", "0.0005", after_proof(true));
+        Self { exits: Some(exits(false)), ..preset }
     }
 
     /// A spot exchange: holdings, fees in the base asset on buys, no reduce-only, requests that may be taken twice.
@@ -134,7 +137,8 @@ impl Config {
     }
 
     /// An exchange for paper trading on the live prices of a real venue: its capabilities, its instruments with their rules and taker
-    /// fees, each with [`PriceSource::Live`]; no slippage, no latency, no faults, no accounts yet. Every field may be changed.
+    /// fees, each with [`PriceSource::Live`]; no slippage, no latency, no faults, no accounts yet. Every field may be changed. Triggers are
+    /// compared with the middle of the quotes, whatever the venue itself compares.
     ///
     /// Instruments do not say what an order that rested pays: `maker_fee` is the highest of their taker fees until it is set.
     /// Instruments that cannot be simulated here are left out, and told beside it: those of the other market than the position model
@@ -147,6 +151,11 @@ impl Config {
             id: id.clone(),
             instruments: Vec::new(),
             orders,
+            exits: capabilities
+                .exits
+                .clone()
+                .filter(|exits| !spot && (exits.stop || exits.take_profit))
+                .map(|exits| ExitCapabilities { source: TriggerSource::Mark, ..exits }),
             prices: BTreeMap::new(),
             accounts: BTreeMap::new(),
             spread: Fraction::default(),
@@ -193,6 +202,10 @@ impl Config {
         self.accounts.entry(account.clone()).or_default().insert(asset, amount);
         self
     }
+}
+
+const fn exits(attached: bool) -> ExitCapabilities {
+    ExitCapabilities { stop: true, take_profit: true, attached, source: TriggerSource::Mark }
 }
 
 fn after_proof(reduce_only: bool) -> OrderCapabilities {

@@ -16,9 +16,9 @@ use crate::wire::{PlaceOrder, RefusalCode, Request, Response};
 pub struct Question<'a> {
     /// Whose.
     pub account: &'a AccountId,
-    /// Our name of it.
+    /// Our name of it. Another one than the text has is that of an exit that came with the order of the text.
     pub client_order_id: &'a ClientOrderId,
-    /// Its exact text.
+    /// The exact text that it came in.
     pub wire: &'a str,
     /// When the exchange refuses it, where it has a window.
     pub deadline: Option<Timestamp>,
@@ -32,8 +32,10 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 /// Finds out what became of an order.
 ///
 /// - It is asked for by its id, in the account's trades and among its orders: any one of them may be wrong for a while.
-/// - Not found, and the exchange takes the same bytes once: the engine may send them again, if that is permitted; nothing is burned.
-/// - Not found, and ids can be burned: its id is burned, which either finds the order or makes it impossible for ever.
+/// - Not found, and the exchange takes the same bytes once: the engine may send them again, if that is permitted; nothing is burned. Not so
+///   for an exit that came with an entry: it has no bytes of its own.
+/// - Not found, and ids can be burned: its id is burned, which either finds the order or makes it impossible for ever, and with it all that
+///   would come in the same request.
 /// - Not found, and the exchange has a window: absence is proved by a look that was made, by the exchange's clock, after the
 ///   deadline and the margin.
 ///
@@ -46,7 +48,7 @@ pub async fn probe(link: &dyn Link, orders: &OrderCapabilities, question: Questi
         Look::Nothing { at } => at,
     };
     let tried = "asked for the order, its trades and the account's orders: not found".to_owned();
-    if orders.resend == Resend::Idempotent && question.permission.may_resend {
+    if orders.resend == Resend::Idempotent && question.permission.may_resend && desk.is_alone() {
         return Ok(Evidence::Resendable { evidence: tried });
     }
     match orders.absence {
@@ -128,9 +130,19 @@ impl Desk<'_> {
         }
     }
 
+    /// The request that it came in.
+    fn request(&self) -> Option<PlaceOrder> {
+        serde_json::from_str(self.question.wire).ok()
+    }
+
+    /// Whether the request is its own, and not that of the entry that it travelled with.
+    fn is_alone(&self) -> bool {
+        self.request().is_some_and(|place| place.client_order_id == *self.question.client_order_id)
+    }
+
     /// When the order was made, by our clock.
     fn made(&self) -> Option<Timestamp> {
-        serde_json::from_str::<PlaceOrder>(self.question.wire).ok().map(|place| place.timestamp)
+        self.request().map(|place| place.timestamp)
     }
 
     /// An order that has a trade but rests no more: what did not trade has ended.
@@ -157,8 +169,8 @@ impl Desk<'_> {
         let fills: Vec<FillReport> = fills.into_iter().filter(|fill| fill.venue_order_id == report.venue_order_id).collect();
         let traded = fills.iter().try_fold(Quantity::ZERO, |sum, fill| sum.plus(fill.quantity)).unwrap_or_default();
         let filled_quantity = traded.max(report.filled_quantity);
-        let asked = serde_json::from_str::<PlaceOrder>(self.question.wire).map(|place| place.quantity);
-        let whole = asked.is_ok_and(|asked| filled_quantity >= asked);
+        // An exit is for as much as the entry that it came with.
+        let whole = self.request().is_some_and(|place| filled_quantity >= place.quantity);
         let status = if whole { OrderStatus::Filled } else { report.status };
         Ok(OrderReport { fills, filled_quantity, status, ..report })
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
+use omnivenue_core::model::exit::Trigger;
 use omnivenue_core::model::ids::{AccountId, VenueId};
 use omnivenue_core::model::order::{Fee, FillReport};
 use omnivenue_core::model::time::Timestamp;
@@ -12,11 +13,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::books::{Order, Position};
+use crate::books::{Order, Position, Wait};
 use crate::state::Change;
 use crate::store::StoreError;
+use crate::wire::PlaceOrder;
 
-const VERSION: &str = "1";
+const VERSION: &str = "2";
+/// Files of it are read as they are: it knew no orders that wait for a trigger.
+const BEFORE: &str = "1";
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -28,6 +32,8 @@ CREATE TABLE IF NOT EXISTS positions (account TEXT NOT NULL, symbol TEXT NOT NUL
 CREATE TABLE IF NOT EXISTS orders (number INTEGER PRIMARY KEY, account TEXT NOT NULL, client_order_id TEXT NOT NULL, symbol TEXT NOT NULL,
     side TEXT NOT NULL, quantity TEXT NOT NULL, status TEXT NOT NULL, filled TEXT NOT NULL, why TEXT,
     accepted_at_us INTEGER NOT NULL, updated_at_us INTEGER NOT NULL, wire TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS waits (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, trigger_price TEXT NOT NULL, entry INTEGER,
+    armed TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS fills (number INTEGER PRIMARY KEY, account TEXT NOT NULL, trade_id TEXT NOT NULL UNIQUE, client_order_id TEXT,
     venue_order_id TEXT NOT NULL, symbol TEXT NOT NULL, side TEXT NOT NULL, price TEXT NOT NULL, quantity TEXT NOT NULL,
     fee_asset TEXT NOT NULL, fee TEXT NOT NULL, at_us INTEGER NOT NULL) STRICT;
@@ -84,14 +90,24 @@ pub(crate) fn begin(connection: &Connection, venue: &VenueId, now: Timestamp) ->
     Ok(())
 }
 
-/// The epoch of a file of this version, and of this venue where one is named.
+fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1", [table], |row| row.get::<_, bool>(0))
+}
+
+/// Makes a file that was checked one of this version: an older program must not trade on with orders that it does not understand.
+pub(crate) fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE meta SET value = ?1 WHERE key = 'version'", [VERSION]).map(|_| ())
+}
+
+/// The epoch of a file of this version or the one before, and of this venue where one is named.
 pub(crate) fn check(connection: &Connection, venue: Option<&VenueId>) -> Result<Timestamp, RowError> {
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'", [], |row| row.get(0))?;
-    let version = if tables == 0 { None } else { meta(connection, "version")? };
+    let version = if has_table(connection, "meta")? { meta(connection, "version")? } else { None };
     match version.as_deref() {
-        Some(VERSION) => {}
+        Some(VERSION | BEFORE) => {}
         Some(other) => {
-            return Err(RowError::Incompatible(format!("is a paper exchange's file of version {other}, but this is version {VERSION}")));
+            return Err(RowError::Incompatible(format!(
+                "is a paper exchange's file of version {other}, but this is version {VERSION}; use the version that wrote it, or another file"
+            )));
         }
         None => {
             return Err(RowError::Incompatible("is not the file of a paper exchange".into()));
@@ -178,6 +194,24 @@ fn write_order(to: &Connection, account: &AccountId, order: &Order) -> rusqlite:
         order.accepted_at.as_micros(),
         order.updated_at.as_micros(),
         order.wire,
+    ])?;
+    match (order.place.trigger, order.wait) {
+        (Some(trigger), Some(wait)) => write_wait(to, order.number, trigger, wait),
+        _ => Ok(()),
+    }
+}
+
+fn write_wait(to: &Connection, number: u64, trigger: Trigger, wait: Wait) -> rusqlite::Result<()> {
+    to.prepare(
+        "INSERT INTO waits (number, kind, trigger_price, entry, armed) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET armed = excluded.armed",
+    )?
+    .execute(params![
+        i64::try_from(number).unwrap_or(i64::MAX),
+        name(trigger.kind),
+        trigger.price.to_string(),
+        wait.entry.map(|entry| i64::try_from(entry).unwrap_or(i64::MAX)),
+        wait.armed.to_string(),
     ])
     .map(|_| ())
 }
@@ -224,6 +258,16 @@ impl Cells<'_> {
         serde_json::from_value(serde_json::Value::String(text.clone())).map_err(|_| RowError::Value(self.table, column, text))
     }
 
+    fn number(&self, column: &'static str) -> Result<u64, RowError> {
+        let value: i64 = self.row.get(column)?;
+        u64::try_from(value).map_err(|_| RowError::Value(self.table, column, value.to_string()))
+    }
+
+    fn optional_number(&self, column: &'static str) -> Result<Option<u64>, RowError> {
+        let value: Option<i64> = self.row.get(column)?;
+        value.map(|value| u64::try_from(value).map_err(|_| RowError::Value(self.table, column, value.to_string()))).transpose()
+    }
+
     fn time(&self, column: &'static str) -> Result<Timestamp, RowError> {
         Ok(Timestamp::from_micros(self.row.get(column)?))
     }
@@ -265,7 +309,8 @@ pub(crate) fn read(connection: &Connection) -> Result<Vec<Change>, RowError> {
         };
         Ok(Change::Position { account: row.parse("account")?, symbol: row.parse("symbol")?, position })
     })?;
-    each(connection, "orders", "number", &mut changes, read_order)?;
+    let waits = read_waits(connection)?;
+    each(connection, "orders", "number", &mut changes, |row| read_order(row, &waits))?;
     each(connection, "fills", "number", &mut changes, read_fill)?;
     each(connection, "burned", "account, client_order_id", &mut changes, |row| {
         Ok(Change::Burned { account: row.parse("account")?, client_order_id: row.parse("client_order_id")? })
@@ -295,13 +340,33 @@ fn read_deposits(connection: &Connection) -> Result<Deposits, RowError> {
     Ok(deposits)
 }
 
-fn read_order(row: &Cells<'_>) -> Result<Change, RowError> {
+fn read_waits(connection: &Connection) -> Result<BTreeMap<u64, Wait>, RowError> {
+    let mut waits = BTreeMap::new();
+    if !has_table(connection, "waits")? {
+        return Ok(waits);
+    }
+    let mut statement = connection.prepare("SELECT * FROM waits")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let row = Cells { row, table: "waits" };
+        waits.insert(row.number("number")?, Wait { entry: row.optional_number("entry")?, armed: row.parse("armed")? });
+    }
+    Ok(waits)
+}
+
+fn read_order(row: &Cells<'_>, waits: &BTreeMap<u64, Wait>) -> Result<Change, RowError> {
     let wire = row.text("wire")?;
-    let number: i64 = row.row.get("number")?;
+    let number = row.number("number")?;
+    let place: PlaceOrder = serde_json::from_str(&wire).map_err(|_| RowError::Value("orders", "wire", wire.clone()))?;
+    let wait = waits.get(&number).copied();
+    if place.trigger.is_some() != wait.is_some() {
+        return Err(RowError::Value("waits", "number", format!("nothing that fits order {number}")));
+    }
     let order = Order {
-        number: u64::try_from(number).map_err(|_| RowError::Value("orders", "number", number.to_string()))?,
-        place: serde_json::from_str(&wire).map_err(|_| RowError::Value("orders", "wire", wire.clone()))?,
+        number,
+        place,
         wire,
+        wait,
         status: row.named("status")?,
         filled: row.parse("filled")?,
         why: row.row.get("why")?,

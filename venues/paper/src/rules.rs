@@ -8,6 +8,7 @@ use omnivenue_core::model::signal::{OrderType, TimeInForce};
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{Absence, NonceRule, OrderCapabilities};
 
+use crate::triggers;
 use crate::wire::{PlaceOrder, RefusalCode};
 
 /// A refusal without its time.
@@ -69,7 +70,7 @@ pub(crate) fn check_numbers(place: &PlaceOrder, instrument: &Instrument) -> Resu
         OrderType::Limit { price, .. } => Some(price),
         OrderType::Market => None,
     };
-    for price in limit.into_iter().chain([place.worst_price]) {
+    for price in limit.into_iter().chain([place.worst_price]).chain(triggers::prices(place)) {
         check_price(price, instrument)?;
     }
     let quantity = place.quantity;
@@ -133,6 +134,8 @@ mod tests {
             worst_price: "40".parse().unwrap(),
             leverage: "1".parse().unwrap(),
             reduce_only: false,
+            trigger: None,
+            attached: Vec::new(),
         }
     }
 

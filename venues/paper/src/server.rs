@@ -59,11 +59,26 @@ pub enum PlacementOutcome {
 
 #[derive(Debug)]
 enum Event {
-    Arrive { token: Option<Token>, request: Request },
-    Commit { account: AccountId, wire: String, arrived: Timestamp },
-    Answer { token: Token, answer: Answer },
-    Update { account: AccountId, report: OrderReport },
+    Arrive {
+        token: Option<Token>,
+        request: Request,
+    },
+    Commit {
+        account: AccountId,
+        wire: String,
+        arrived: Timestamp,
+    },
+    Answer {
+        token: Token,
+        answer: Answer,
+    },
+    Update {
+        account: AccountId,
+        report: OrderReport,
+    },
     Quote(Quote),
+    /// The exchange is back: prices may have run through triggers while it was away.
+    Wake,
 }
 
 /// How many place requests are remembered.
@@ -100,7 +115,8 @@ impl Server {
         let state = store.load(&config.id, now)?;
         let mut exchange = Exchange::with_sources(Arc::clone(&config), state, sources)?;
         store.commit(&exchange.take_changes())?;
-        Ok(Self {
+        let waiting = exchange.has_waiting_orders();
+        let mut server = Self {
             exchange,
             store,
             random: Random::new(config.faults.seed ^ 0x6c61_7465_6e63_7921),
@@ -111,7 +127,11 @@ impl Server {
             placements: VecDeque::new(),
             silent_until: Timestamp::EPOCH,
             failure: None,
-        })
+        };
+        if waiting {
+            server.schedule(now, Event::Wake);
+        }
+        Ok(server)
     }
 
     /// Sends a request on its way. Nothing happens before [`Server::poll`].
@@ -167,7 +187,7 @@ impl Server {
                 *token = None;
                 true
             }
-            Event::Commit { .. } | Event::Quote(_) => true,
+            Event::Commit { .. } | Event::Quote(_) | Event::Wake => true,
             Event::Answer { .. } | Event::Update { .. } => false,
         });
     }
@@ -260,6 +280,10 @@ impl Server {
                     self.flush(Duration::ZERO);
                 }
             }
+            Event::Wake => {
+                self.exchange.wake_waiting(self.now);
+                self.flush(Duration::ZERO);
+            }
             Event::Answer { token, answer } => polled.answers.push((token, answer)),
             Event::Update { account, report } => polled.updates.push((account, report)),
         }
@@ -270,7 +294,8 @@ impl Server {
         let fault = fault.filter(|fault| self.takes_place(*fault, &request));
         let config = self.faults.config().clone();
         match fault {
-            None | Some(FaultKind::DuplicateFill) => {
+            // The last two happen to reports and to orders with a trigger, not to requests.
+            None | Some(FaultKind::DuplicateFill | FaultKind::RefuseTrigger) => {
                 let answer = self.execute(request, Duration::ZERO);
                 self.answer(token, answer, Duration::ZERO);
             }
@@ -401,7 +426,15 @@ impl Server {
             return Err(Refusal { code: RefusalCode::Overloaded, message: "the exchange has stopped".into(), at: self.now });
         }
         let before = self.exchange.last_order();
-        let result = self.exchange.place(self.now, arrived, account, wire);
+        let faults = &mut self.faults;
+        let mut denies = |_: &ClientOrderId| {
+            let drawn = faults.draw(RequestKind::Trigger) == Some(FaultKind::RefuseTrigger);
+            if drawn {
+                faults.count(FaultKind::RefuseTrigger);
+            }
+            drawn
+        };
+        let result = self.exchange.place_unless(self.now, arrived, account, wire, &mut denies);
         let outcome = match &result {
             Ok(report) if self.exchange.last_order() > before => PlacementOutcome::Accepted(report.venue_order_id.clone()),
             Ok(report) => PlacementOutcome::Repeated(report.venue_order_id.clone()),

@@ -93,6 +93,8 @@ pub(crate) struct AccountState {
     numbers: BTreeMap<ClientOrderId, Vec<u64>>,
     /// Where an order's trades stand in `truth.fills`.
     fills: BTreeMap<u64, Vec<usize>>,
+    /// The numbers of the exits that came with an entry.
+    exits: BTreeMap<u64, Vec<u64>>,
 }
 
 /// Everything the exchange knows, and what of it is not yet written down.
@@ -223,6 +225,9 @@ impl AccountState {
         if let Some(nonce) = order.place.nonce {
             self.nonces.insert(nonce, order.client_order_id().clone());
         }
+        if let Some(entry) = order.wait.and_then(|wait| wait.entry) {
+            self.exits.entry(entry).or_default().push(order.number);
+        }
         self.places.insert(order.number, self.truth.orders.len());
         self.numbers.entry(order.client_order_id().clone()).or_default().push(order.number);
         self.truth.orders.push(order);
@@ -242,6 +247,16 @@ impl AccountState {
         }
         let (before, refused) = self.refused.get(id)?;
         Some(Err(if before == wire { refused.clone() } else { other() }))
+    }
+
+    /// Whether an id was given to an order or a refusal before.
+    pub(crate) fn has_used(&self, id: &ClientOrderId) -> bool {
+        self.numbers.contains_key(id) || self.refused.contains_key(id)
+    }
+
+    /// The exits that came with an entry, done ones included.
+    pub(crate) fn exits_of(&self, entry: u64) -> Vec<Order> {
+        self.exits.get(&entry).into_iter().flatten().filter_map(|number| self.order(*number)).cloned().collect()
     }
 
     /// The number of the latest order of an id.

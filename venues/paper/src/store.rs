@@ -99,7 +99,7 @@ impl Store {
         Ok(Self(Some(Disk { file: path.to_owned(), connection, _lock: lock })))
     }
 
-    /// What the file says; an empty one becomes the file of `venue`, with its epoch `now`.
+    /// What the file says; an empty one becomes the file of `venue`, with its epoch `now`, and one of the version before one of this version.
     ///
     /// # Errors
     /// [`StoreError`] when it is another exchange's file or cannot be read.
@@ -108,7 +108,9 @@ impl Store {
             None => Ok(State::new(now)),
             Some(disk) => {
                 rows::begin(&disk.connection, venue, now).map_err(|e| e.at(&disk.file))?;
-                read(&disk.connection, &disk.file, Some(venue))
+                let state = read(&disk.connection, &disk.file, Some(venue))?;
+                rows::upgrade(&disk.connection).map_err(|source| StoreError::Sqlite { file: disk.file.clone(), source })?;
+                Ok(state)
             }
         }
     }

@@ -117,8 +117,8 @@ impl Account for PaperAccount {
         }
         let instrument = self.paper.instruments.get(&request.symbol);
         let instrument = instrument.ok_or_else(|| wrong(ErrorKind::NotFound, format!("{} is not traded here", request.symbol)))?;
-        let place = convert::place_order(request, &ticket, &self.paper.capabilities.orders, instrument)
-            .map_err(|message| wrong(ErrorKind::InvalidRequest, message))?;
+        let place =
+            convert::place_order(request, &ticket, &self.paper.capabilities, instrument).map_err(|(kind, message)| wrong(kind, message))?;
         Ok(Prepared::new(cleared, ticket, place.nonce, place.to_wire(), place.deadline))
     }
 

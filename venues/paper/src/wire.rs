@@ -1,9 +1,10 @@
 //! What travels between a client and the exchange: requests, answers and the exact text of an order.
 
+use omnivenue_core::model::exit::Trigger;
 use omnivenue_core::model::ids::{AccountId, ClientOrderId, VenueSymbol};
 use omnivenue_core::model::instrument::Side;
 use omnivenue_core::model::number::{Leverage, Price, Quantity};
-use omnivenue_core::model::order::{FillReport, OrderReport};
+use omnivenue_core::model::order::{AttachedExit, FillReport, OrderReport};
 use omnivenue_core::model::signal::OrderType;
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{AccountSnapshot, Quote};
@@ -37,6 +38,12 @@ pub struct PlaceOrder {
     pub leverage: Leverage,
     /// Whether it may only reduce a position.
     pub reduce_only: bool,
+    /// What wakes it: until the exchange's mark is there it waits, and trades nothing. Only for reduce-only market orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+    /// Exits of its own, each an order that waits: armed for as much as this one trades. At most one of each kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<AttachedExit>,
 }
 
 impl PlaceOrder {
@@ -137,7 +144,8 @@ impl Request {
     }
 }
 
-/// What a request asks, without the details; also [`RequestKind::Update`], which is the stream.
+/// What a request asks, without the details; also [`RequestKind::Trigger`], which is a part of one, and [`RequestKind::Update`], which is
+/// the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestKind {
@@ -157,6 +165,8 @@ pub enum RequestKind {
     Snapshot,
     /// [`Request::Quotes`].
     Quotes,
+    /// No request of its own: an order with a trigger in a place request, by itself or attached to an entry. Each one counts.
+    Trigger,
     /// No request: a report that the exchange sends on an account's stream.
     Update,
 }
@@ -222,6 +232,10 @@ pub enum RefusalCode {
     ReduceOnly,
     /// It was to rest, but would trade at once.
     PostOnly,
+    /// It was to wait for its trigger, but that is reached already.
+    BadTrigger,
+    /// No more orders may wait for a trigger.
+    TooManyTriggers,
     /// The exchange cannot do this at all.
     Unsupported,
     /// There is no price at present.

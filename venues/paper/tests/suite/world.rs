@@ -89,6 +89,8 @@ impl World {
             worst_price: worst_price.parse().unwrap(),
             leverage: "1".parse().unwrap(),
             reduce_only: false,
+            trigger: None,
+            attached: Vec::new(),
         }
     }
 

@@ -163,6 +163,9 @@ impl Hyperliquid {
             worst_price: order.price,
             leverage: self.leverage(order.account, &coin),
             reduce_only: order.reduce_only && !coin.spot,
+            // Triggers and groups are this server's own business.
+            trigger: None,
+            attached: Vec::new(),
         };
         let id = self.accounts.get(&order.account).map(|account| account.id.clone()).expect("orders belong to accounts that exist");
         let (now, spot) = (self.system, coin.spot);

@@ -137,6 +137,7 @@ pub(crate) fn spot(config: &HyperliquidConfig, accounts: Deposits) -> Config {
         instruments: PAIRS.iter().map(row).collect(),
         prices: (101..).zip(&PAIRS).map(price).collect(),
         orders: orders(false),
+        exits: None,
         maker_fee: constant("0.0004"),
         ..base
     };
