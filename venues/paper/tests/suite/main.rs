@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod attached;
 mod faults;
 mod file;
 mod identity;
@@ -10,4 +11,5 @@ mod live_prices;
 mod money;
 mod orders;
 mod probing;
+mod triggers;
 mod world;

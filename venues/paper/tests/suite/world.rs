@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use omnivenue_core::model::exit::{ExitKind, Trigger};
 use omnivenue_core::model::ids::{AccountId, ClientOrderId};
 use omnivenue_core::model::instrument::Side;
-use omnivenue_core::model::order::OrderReport;
+use omnivenue_core::model::order::{AttachedExit, OrderReport};
 use omnivenue_core::model::signal::{OrderType, TimeInForce};
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{Absence, NonceRule, Quote, Sink};
@@ -58,8 +59,11 @@ impl World {
     }
 
     pub(crate) fn with(config: Config, store: Store) -> Self {
+        Self::at(config, store, Timestamp::from_millis(1_000_000))
+    }
+
+    pub(crate) fn at(config: Config, store: Store, now: Timestamp) -> Self {
         let config = Arc::new(config);
-        let now = Timestamp::from_millis(1_000_000);
         let server = Server::new(Arc::clone(&config), store, now).unwrap();
         Self { server, config, now, updates: Vec::new(), tokens: 0 }
     }
@@ -165,6 +169,21 @@ impl World {
 
 pub(crate) fn limit(order: &PlaceOrder, price: &str, time_in_force: TimeInForce, post_only: bool) -> PlaceOrder {
     PlaceOrder { order: OrderType::Limit { price: price.parse().unwrap(), time_in_force, post_only }, ..order.clone() }
+}
+
+/// The same order as one that waits for a trigger.
+pub(crate) fn waiting(order: &PlaceOrder, kind: ExitKind, price: &str) -> PlaceOrder {
+    PlaceOrder { trigger: Some(Trigger { kind, price: price.parse().unwrap() }), reduce_only: true, ..order.clone() }
+}
+
+/// The same order with exits: name, kind, trigger and worst price of each.
+pub(crate) fn attach(order: &PlaceOrder, exits: &[(&str, ExitKind, &str, &str)]) -> PlaceOrder {
+    let exit = |(name, kind, price, worst): &(&str, ExitKind, &str, &str)| AttachedExit {
+        client_order_id: id(name),
+        trigger: Trigger { kind: *kind, price: price.parse().unwrap() },
+        worst_price: worst.parse().unwrap(),
+    };
+    PlaceOrder { attached: exits.iter().map(exit).collect(), ..order.clone() }
 }
 
 pub(crate) fn id(text: &str) -> ClientOrderId {
