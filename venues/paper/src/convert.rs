@@ -94,7 +94,8 @@ fn deadline(absence: Absence, now: Timestamp) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use omnivenue_core::model::instrument::{Market, Side};
+    use omnivenue_core::model::exit::ExitKind;
+    use omnivenue_core::model::instrument::Market;
     use omnivenue_core::model::order::Purpose;
     use omnivenue_core::model::signal::OrderType;
 
@@ -135,6 +136,55 @@ mod tests {
         let sell = convert(&config, &OrderRequest { side: Side::Sell, ..request("HYPE") }, Some(1000)).unwrap();
         assert_eq!(sell.worst_price.to_string(), "38.124");
         assert!(convert(&config, &request("HYPE"), None).unwrap_err().1.contains("no nonce"));
+    }
+
+    #[test]
+    fn exits_are_in_the_same_text_on_the_price_rule() {
+        let config = Config::hyperliquid_like();
+        let trigger = |kind, price: &str| Trigger { kind, price: price.parse().unwrap() };
+        let exit = |name: &str, kind, price: &str| AttachedExit {
+            client_order_id: name.parse().unwrap(),
+            trigger: trigger(kind, price),
+            worst_price: "35.00001".parse().unwrap(),
+        };
+        let attached = vec![exit("s1", ExitKind::StopLoss, "36.99991"), exit("t1", ExitKind::TakeProfit, "40.00009")];
+        let wire = convert(&config, &OrderRequest { attached, ..request("HYPE") }, Some(1)).unwrap().to_wire();
+        let told = r#""reduce_only":false,"attached":[{"client_order_id":"s1","trigger":{"kind":"stop_loss","price":"37"},"worst_price":"35.001"},{"client_order_id":"t1","trigger":{"kind":"take_profit","price":"40"},"worst_price":"35.001"}]}"#;
+        assert!(wire.ends_with(told), "toward the entry, and never for the worse: {wire}");
+        let stop = OrderRequest {
+            purpose: Purpose::Protect,
+            side: Side::Sell,
+            reduce_only: true,
+            trigger: Some(trigger(ExitKind::StopLoss, "36.99991")),
+            ..request("HYPE")
+        };
+        let told = r#""reduce_only":true,"trigger":{"kind":"stop_loss","price":"37"}}"#;
+        assert!(convert(&config, &stop, Some(1)).unwrap().to_wire().ends_with(told));
+        let loose = OrderRequest { reduce_only: false, ..stop };
+        assert_eq!(convert(&config, &loose, Some(1)).unwrap_err().0, ErrorKind::InvalidRequest);
+    }
+
+    #[test]
+    fn exits_that_a_venue_lacks_are_refused_before_the_wire() {
+        let check = |config: &Config, symbol: &str, travels: bool, words: &str| {
+            let trigger = Trigger { kind: ExitKind::StopLoss, price: "37".parse().unwrap() };
+            let exit = AttachedExit { client_order_id: "s1".parse().unwrap(), trigger, worst_price: "35".parse().unwrap() };
+            let asked = if travels {
+                OrderRequest { attached: vec![exit], ..request(symbol) }
+            } else {
+                OrderRequest { side: Side::Sell, reduce_only: true, trigger: Some(trigger), ..request(symbol) }
+            };
+            let (kind, message) = convert(config, &asked, Some(1)).unwrap_err();
+            assert_eq!(kind, ErrorKind::Unsupported);
+            assert!(message.contains(words), "{message}");
+        };
+        check(&Config { exits: None, ..Config::hyperliquid_like() }, "HYPE", false, "stop losses that wait");
+        check(&Config { exits: None, ..Config::hyperliquid_like() }, "HYPE", true, "stop losses that wait");
+        check(&Config::ostium_like(), "HYPE-USD", true, "place each by itself");
+        check(&Config::spot_like(), "HYPE/USDC", false, "stop losses that wait");
+        let mut loose = Config::hyperliquid_like();
+        loose.orders.reduce_only = false;
+        check(&loose, "HYPE", false, "stop losses that wait");
     }
 
     #[test]

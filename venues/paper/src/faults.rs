@@ -271,6 +271,18 @@ mod tests {
     }
 
     #[test]
+    fn triggers_have_chances_of_their_own() {
+        let draws = |refuse_trigger| {
+            let mut faults = Faults::new(FaultConfig { refuse_trigger, ..FaultConfig::all(3, 100) });
+            (0..100).map(|_| faults.draw(RequestKind::Place)).collect::<Vec<_>>()
+        };
+        assert_eq!(draws(0), draws(1000), "a request without triggers is not touched");
+        let mut faults = Faults::new(FaultConfig { refuse_trigger: 1000, ..FaultConfig::default() });
+        assert_eq!(faults.draw(RequestKind::Trigger), Some(FaultKind::RefuseTrigger));
+        assert_eq!(faults.draw(RequestKind::Place), None);
+    }
+
+    #[test]
     fn denial_is_bounded() {
         let mut faults = Faults::new(FaultConfig { false_not_found_max: 2, ..FaultConfig::default() });
         let (account, id) = ("a".parse().unwrap(), "x".parse().unwrap());
