@@ -68,7 +68,7 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     books_equal_venue(world, book, &mut found);
     nothing_is_held_back(world, book, &mut found);
     found.extend(unprotected(&world.setup, kernel.state()));
-    exits_have_their_position(book, &mut found);
+    found.extend(strayed_exit(book));
     state_is_the_fold(world, book, &mut found);
     within_limits(world, &mut found);
     if let Some(fault) = kernel.state().failed() {
@@ -223,19 +223,17 @@ pub(crate) fn unprotected(setup: &Setup, state: &State) -> Option<Violation> {
 }
 
 /// No exit waits at a venue for a position that is closed, nor two for the same.
-fn exits_have_their_position(book: &Book, found: &mut Vec<Violation>) {
-    for entry in book.with_exits() {
+pub(crate) fn strayed_exit(book: &Book) -> Option<Violation> {
+    let stray = |entry: LegRef| {
         let exits: Vec<_> = book.exits_of(entry).filter_map(|(_, leg)| leg.plan.order.as_ref()?.trigger).collect();
         let waits = book.leg(entry).is_some_and(|leg| leg.is_live());
         if book.guard(entry).is_none() && !waits {
-            found.push(Violation::new("one fills, the others go", format!("{exits:?} wait for {entry:?}, which is flat")));
+            return Some(format!("{exits:?} wait for {entry:?}, which is flat"));
         }
-        for kind in ExitKind::ALL {
-            if exits.iter().filter(|trigger| trigger.kind == kind).count() > 1 {
-                found.push(Violation::new("one fills, the others go", format!("{entry:?} has several exits of a kind: {exits:?}")));
-            }
-        }
-    }
+        let several = |kind: &ExitKind| exits.iter().filter(|trigger| trigger.kind == *kind).count() > 1;
+        ExitKind::ALL.iter().any(several).then(|| format!("{entry:?} has several exits of a kind: {exits:?}"))
+    };
+    book.with_exits().find_map(stray).map(|found| Violation::new("one fills, the others go", found))
 }
 
 /// Quantities, fees and equity are the venue's, to the last digit.

@@ -310,6 +310,7 @@ impl World {
                     });
                 }
                 Task::Cancel { account, symbol, order } => {
+                    self.story.tell(now.wall, || format!("cancel {order} on {account}"));
                     self.coverage.add("orders canceled", 1);
                     self.spawn(&account, move |account| async move {
                         let result = account.cancel(&symbol, &order).await;
@@ -527,7 +528,7 @@ impl World {
             })
         };
         let settled = book.unsettled().all(resting) && book.planned().next().is_none() && book.duties().next().is_none();
-        let guarded = check::unprotected(&self.setup, process.kernel.state()).is_none();
+        let guarded = check::unprotected(&self.setup, process.kernel.state()).is_none() && check::strayed_exit(book).is_none();
         let accounts = self.setup.accounts.keys().all(|account| process.kernel.state().is_ready(account));
         // Late commits and late fills may still be under way inside the exchanges; the engine must have compared itself with them since.
         let still = self.elapsed > CALM_AFTER + 15_000_000;
