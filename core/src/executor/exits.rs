@@ -261,6 +261,25 @@ impl Step<'_> {
             })
     }
 
+    /// Whether an exit of this kind should wait at the venue. Where others hold something too, only the stop does: a second order that woke
+    /// after the first had closed the lot would close what is theirs.
+    fn may_wait(&self, venue: &VenueId, lot: &Lot, kind: ExitKind) -> bool {
+        self.can_hold(venue, &lot.instrument, kind) && (kind == ExitKind::StopLoss || self.is_alone(lot))
+    }
+
+    /// Whether nobody but the lot's deployment holds anything of its instrument on its account, or could.
+    fn is_alone(&self, lot: &Lot) -> bool {
+        let others = self.setup.deployments.iter().filter(|(id, _)| **id != lot.deployment);
+        let could = others
+            .flat_map(|(_, deployment)| &deployment.accounts)
+            .any(|share| share.account == lot.account || share.fallback.as_ref() == Some(&lot.account));
+        let ledger = self.book.ledger();
+        let foreign = ledger.external_quantity(&lot.account, &lot.instrument).is_some_and(|quantity| !quantity.is_zero());
+        let key = PositionKey::of(lot);
+        let ours = ledger.position(&key).map(|position| position.quantity()).unwrap_or_default();
+        !could && !foreign && ledger.net_quantity(&lot.account, &lot.instrument) == ours
+    }
+
     fn wanted(&self, entry: LegRef, kind: ExitKind) -> Wanted {
         let Some(guard) = self.book.guard(entry) else {
             // Exits that traveled with an entry wait for it to fill.
@@ -271,7 +290,7 @@ impl Step<'_> {
         if !ready || self.live.journal_failed.is_some() || self.is_being_closed(&guard.lot) {
             return Wanted::AsItIs;
         }
-        if !self.can_hold(&guard.venue, &guard.lot.instrument, kind) {
+        if !self.may_wait(&guard.venue, &guard.lot, kind) {
             return Wanted::Nothing;
         }
         let Some(instrument) = self.instrument(&guard.venue, &guard.lot.instrument) else { return Wanted::AsItIs };
@@ -293,12 +312,12 @@ impl Step<'_> {
         due || closes.any(|leg| leg.plan.deployment == lot.deployment)
     }
 
-    /// Whether what closes a lot twice over still closes no more than the lot: the venue holds nothing else there, and only reduces.
+    /// Whether what closes a lot twice over still closes no more than the lot: the venue holds nothing else there, nor can it, and only reduces.
     pub(super) fn is_clamped(&self, lot: &Lot) -> bool {
         let venue = self.setup.accounts.get(&lot.account).and_then(|account| self.setup.venues.get(&account.venue));
         let reduces = venue.is_some_and(|venue| venue.capabilities.orders.reduce_only);
         let at_venue = self.book.ledger().venue_quantity(&lot.account, &lot.instrument);
-        reduces && at_venue.is_ok_and(|at_venue| at_venue.magnitude() <= self.left_of(lot))
+        reduces && self.is_alone(lot) && at_venue.is_ok_and(|at_venue| at_venue.magnitude() <= self.left_of(lot))
     }
 
     fn waiting(&self, entry: LegRef, kind: ExitKind) -> Vec<Waiting> {
@@ -367,6 +386,10 @@ impl Step<'_> {
             self.live.cleared_at.remove(&at);
             return false;
         }
+        if !self.is_alone(&lot) {
+            // Together they could close what is somebody else's: it waits until the exit is gone for certain.
+            return true;
+        }
         // An exit of which nothing can be learned must not keep the close for ever.
         let now = self.now.monotonic;
         let since = *self.live.cleared_at.entry(at).or_insert(now);
@@ -394,10 +417,12 @@ impl Step<'_> {
             OrderType::Limit { price, .. } => price,
         };
         let side = order.side.opposite();
+        let lot =
+            Lot { deployment: leg.plan.deployment.clone(), account: leg.plan.account.clone(), instrument: symbol.clone(), signal: None };
         let made = |kind: ExitKind| {
             let price = exits.trigger_price(kind, signal.direction, entry, order.leverage, entry)?;
             let trigger = Trigger { kind, price: trigger_price(instrument, price, kind, signal.direction)? };
-            let due = trigger.is_reached(side, *mark) || !self.can_hold(&leg.plan.venue, symbol, kind);
+            let due = trigger.is_reached(side, *mark) || !self.may_wait(&leg.plan.venue, &lot, kind);
             let count = attempt.checked_mul(2)?.checked_add(u32::from(kind == ExitKind::TakeProfit))?;
             let id = (&signal.id, &leg.plan.deployment, &leg.plan.account);
             let client_order_id = client_order_id(self.book.namespace(), id, Purpose::Protect, symbol, count);

@@ -157,9 +157,15 @@ impl Scenario {
             .keys()
             .map(|account| AccountShare { account: account.clone(), allocation: Some(name("3000")), fallback: None })
             .collect();
+        // Now and then each account is one agent's alone.
+        let apart = shares.len() > 1 && random.chance(40);
+        let of = |agent: &str| -> Vec<AccountShare> {
+            let mine = |index: usize| !apart || (index % 2 == 0) == (agent == "one");
+            shares.iter().enumerate().filter(|(index, _)| mine(*index)).map(|(_, share)| share.clone()).collect()
+        };
         let deployment = |agent: &str| DeploymentSetup {
             agent: name(agent),
-            accounts: shares.clone(),
+            accounts: of(agent),
             limits: Limits {
                 max_order_notional: Some(name("1500")),
                 max_asset_notional: Some(name("2500")),
