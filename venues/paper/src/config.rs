@@ -134,12 +134,12 @@ impl Config {
         Capabilities {
             orders: self.orders.clone(),
             positions: if spot { PositionModel::Holdings } else { PositionModel::Net },
-            exits: self.exits().cloned(),
+            exits: self.exits_offered().cloned(),
         }
     }
 
     /// Which orders can wait for a trigger here.
-    pub(crate) fn exits(&self) -> Option<&ExitCapabilities> {
+    pub(crate) fn exits_offered(&self) -> Option<&ExitCapabilities> {
         self.exits.as_ref().filter(|_| self.orders.reduce_only)
     }
 

@@ -165,7 +165,7 @@ impl Exchange {
         let marks = self.marks(now);
         let state = self.state.account(account).ok_or_else(|| unknown_account(account))?;
         rules::check_form(place, &self.config.orders, arrived)?;
-        triggers::check_exits(place, self.config.exits())?;
+        triggers::check_exits(place, self.config.exits_offered())?;
         if let Some(nonce) = place.nonce
             && let Some(user) = state.nonces.get(&nonce)
         {
