@@ -331,6 +331,11 @@ impl Book {
         self.upkeep.exits(entry).filter_map(|at| Some((at, self.leg(at)?)))
     }
 
+    /// The entry legs of a position for which exits wait at its venue, or may.
+    pub fn with_exits_on(&self, key: &PositionKey) -> impl Iterator<Item = LegRef> + use<'_> {
+        self.upkeep.with_exits_on(key)
+    }
+
     /// Every entry leg for which exits wait at a venue, or may.
     pub fn with_exits(&self) -> impl Iterator<Item = LegRef> + use<'_> {
         self.upkeep.with_exits()
@@ -529,7 +534,9 @@ impl Book {
         let Command::Protect(protect) = &record.admission.command else { return };
         for (index, leg) in record.legs.iter().enumerate() {
             let over = leg.state.is_done() && !leg.orders.iter().any(OrderRecord::is_unsettled);
-            self.upkeep.note_exit(protect.entry, LegRef::of(number, index), over);
+            let Some(symbol) = leg.plan.symbol.clone() else { continue };
+            let key = PositionKey { deployment: leg.plan.deployment.clone(), account: leg.plan.account.clone(), symbol };
+            self.upkeep.note_exit(protect.entry, &key, LegRef::of(number, index), over);
         }
     }
 

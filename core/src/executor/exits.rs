@@ -128,11 +128,7 @@ impl Step<'_> {
         let entries: Vec<LegRef> = self.book.guarding(key).map(|(entry, _)| entry).collect();
         entries.into_iter().for_each(|entry| self.tend(entry));
         // What waits for a leg of which nothing is held any more has no guard to be found by.
-        let orphans: Vec<LegRef> = self
-            .book
-            .with_exits()
-            .filter(|entry| self.book.guard(*entry).is_none() && self.book.exits_of(*entry).any(|(_, leg)| is_of(leg, key)))
-            .collect();
+        let orphans: Vec<LegRef> = self.book.with_exits_on(key).filter(|entry| self.book.guard(*entry).is_none()).collect();
         orphans.into_iter().for_each(|entry| self.tend(entry));
     }
 
@@ -507,10 +503,6 @@ impl Step<'_> {
         }
         Ok(())
     }
-}
-
-fn is_of(leg: &LegRecord, key: &PositionKey) -> bool {
-    leg.plan.deployment == key.deployment && leg.plan.account == key.account && leg.plan.symbol.as_ref() == Some(&key.symbol)
 }
 
 fn waiting(at: LegRef, leg: &LegRecord) -> Option<Waiting> {

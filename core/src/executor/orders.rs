@@ -356,17 +356,10 @@ impl Step<'_> {
             symbol,
         });
         match &record.admission.command {
-            Command::Signal(signal) if signal.exits.is_some() => {
-                self.arm(at);
-                self.tend(at);
-            }
-            Command::Signal(_) => {}
+            Command::Signal(_) => self.arm(at),
             Command::Close(_) => {
                 if done {
                     self.pursue_after(at);
-                }
-                if let Some(key) = key {
-                    self.tend_position(&key);
                 }
             }
             Command::Protect(protect) => {
@@ -380,8 +373,11 @@ impl Step<'_> {
                     self.wake_after(self.setup.timing.protection_deadline, Timer::Protection(entry));
                 }
                 self.arm(entry);
-                self.tend(entry);
             }
+        }
+        // What one signal trades may close what another opened.
+        if let Some(key) = key {
+            self.tend_position(&key);
         }
         self.check_leaving();
     }

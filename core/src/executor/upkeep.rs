@@ -92,6 +92,9 @@ pub(super) struct Upkeep {
     /// The legs with exits at venues that are not over, by the entry leg they are for.
     #[serde(with = "pairs")]
     exits: BTreeMap<LegRef, BTreeSet<LegRef>>,
+    /// Those entry legs, by the position they opened.
+    #[serde(with = "pairs", default)]
+    exits_by_position: BTreeMap<PositionKey, BTreeSet<LegRef>>,
 }
 
 impl Upkeep {
@@ -126,6 +129,11 @@ impl Upkeep {
         self.exits.get(&entry).into_iter().flatten().copied()
     }
 
+    /// The entry legs of a position that have exits at its venue.
+    pub(super) fn with_exits_on(&self, key: &PositionKey) -> impl Iterator<Item = LegRef> + use<'_> {
+        self.exits_by_position.get(key).into_iter().flatten().copied()
+    }
+
     /// Every entry leg that has exits at a venue.
     pub(super) fn with_exits(&self) -> impl Iterator<Item = LegRef> + use<'_> {
         self.exits.keys().copied()
@@ -148,13 +156,20 @@ impl Upkeep {
     }
 
     /// Notes whether a leg with an exit at the venue is over.
-    pub(super) fn note_exit(&mut self, entry: LegRef, exit: LegRef, over: bool) {
+    pub(super) fn note_exit(&mut self, entry: LegRef, key: &PositionKey, exit: LegRef, over: bool) {
         if !over {
             self.exits.entry(entry).or_default().insert(exit);
+            self.exits_by_position.entry(key.clone()).or_default().insert(entry);
         } else if let Some(exits) = self.exits.get_mut(&entry) {
             exits.remove(&exit);
             if exits.is_empty() {
                 self.exits.remove(&entry);
+                if let Some(there) = self.exits_by_position.get_mut(key) {
+                    there.remove(&entry);
+                    if there.is_empty() {
+                        self.exits_by_position.remove(key);
+                    }
+                }
             }
         }
     }
