@@ -8,9 +8,7 @@ use omnivenue_core::gates::Cleared;
 use omnivenue_core::journal::Journaled;
 use omnivenue_core::model::ids::{AccountId, ClientOrderId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
-use omnivenue_core::model::number::Quantity;
 use omnivenue_core::model::order::{OrderReport, OrderRequest, OrderStatus, Purpose as OrderPurpose};
-use omnivenue_core::model::signal::OrderType;
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{
     Account, AccountSnapshot, Effect, ErrorKind, Evidence, Finding, Operation, Prepared, ProbePermission, Sink, Ticket, Venue, VenueError,
@@ -25,13 +23,13 @@ use crate::action::{Action, CancelByCloid, CancelByOid, Cloid, OrderRef};
 use crate::config::{ConfigError, Login};
 use crate::convert::{self, Listing, OrderError};
 use crate::errors::{self, Scope};
-use crate::intent::{self, Intent};
+use crate::intent::Intent;
 use crate::memory::Memory;
 use crate::probe::Desk;
-use crate::rest::{Client, Purpose, envelope};
+use crate::rest::{Client, Purpose, envelope, weight_of};
 use crate::shared::Lists;
 use crate::venue::Hyperliquid;
-use crate::{examine, leverage, sign, snapshot, stream, wire};
+use crate::{answer, examine, leverage, sign, snapshot, stream, wire};
 
 /// An account of Hyperliquid, on one market.
 pub struct HyperliquidAccount {
@@ -193,52 +191,15 @@ impl HyperliquidAccount {
         Ok(intent)
     }
 
-    /// What the venue answered for the one order, as a report.
-    fn placed(&self, order: &Prepared, status: &wire::ItemStatus) -> Result<OrderReport, VenueError> {
-        let request = order.request();
-        let unreadable = |why: String| self.client().unreadable(Operation::Place, why);
-        let (oid, status, filled) = match status {
-            wire::ItemStatus::Resting { oid } => (*oid, OrderStatus::Open, Quantity::ZERO),
-            wire::ItemStatus::Filled { oid, total_sz, .. } => {
-                let filled = convert::quantity(total_sz).map_err(|error| unreadable(error.to_string()))?;
-                let status = match request.order {
-                    _ if filled >= request.quantity => OrderStatus::Filled,
-                    OrderType::Market => OrderStatus::Canceled,
-                    ref order if intent::is_immediate(order) => OrderStatus::Expired,
-                    _ => OrderStatus::Open,
-                };
-                (*oid, status, filled)
-            }
-            wire::ItemStatus::Error(words) => return Err(self.client().said(words, Scope::Item, Operation::Place)),
-            other => return Err(unreadable(format!("an order was answered with {other:?}"))),
-        };
-        self.memory.named(oid, Cloid::of(order.client_order_id()).ok().as_ref());
-        Ok(OrderReport {
-            client_order_id: order.client_order_id().clone(),
-            venue_order_id: convert::venue_order_id(oid),
-            symbol: request.symbol.clone(),
-            status,
-            filled_quantity: filled,
-            fills: Vec::new(),
-            position_id: None,
-            at: self.client().now(),
-        })
-    }
-
-    /// An order that could not match at once has a number and an end of its own at the venue: that is what is reported, where it can be had.
-    async fn unmatched(&self, order: &Prepared, error: VenueError) -> Result<OrderReport, VenueError> {
-        if error.code.as_deref() != Some(errors::NO_MATCH) {
-            return Err(error);
+    /// The names of the orders in the journaled request; the one that is meant is among them.
+    pub(crate) fn names(&self, intent: &Intent, order: &Prepared, operation: Operation) -> Result<Vec<Cloid>, VenueError> {
+        let wrong = |words: String| self.error(operation, ErrorKind::Internal, Effect::NotSent, words);
+        let names = intent.names().map_err(|error| wrong(format!("the journaled request cannot be read: {error}")))?;
+        let own = Cloid::of(order.client_order_id()).map_err(|error| wrong(error.to_string()))?;
+        if !names.contains(&own) {
+            return Err(wrong(format!("the journaled request has no order {own}")));
         }
-        let Ok(cloid) = Cloid::of(order.client_order_id()) else { return Err(error) };
-        let asked = self.client().order_status(self.user, &OrderRef::Cloid(cloid), Purpose::read(Operation::Place)).await;
-        match asked {
-            Ok(wire::OrderStatus::Order { order }) => match convert::report(&order, Vec::new(), true) {
-                Ok(report) if report.status == OrderStatus::Expired && report.filled_quantity.is_zero() => Ok(report),
-                _ => Err(error),
-            },
-            _ => Err(error),
-        }
+        Ok(names)
     }
 
     /// Signs what was journaled and sends it once.
@@ -287,21 +248,24 @@ impl Account for HyperliquidAccount {
     }
 
     async fn ready(&self, request: &OrderRequest) -> Result<(), VenueError> {
+        // Only an entry has orders that travel with it.
         let entry = request.purpose == OrderPurpose::Entry;
+        let orders = 1 + request.attached.len();
         if entry {
             let budgets = self.hyperliquid.budgets();
-            if budgets.is_low(self.user) {
+            let actions = u64::try_from(orders).unwrap_or(u64::MAX);
+            if budgets.is_low(self.user, actions) {
                 let purpose = Purpose { operation: Operation::Ready, usage: Use::Entry };
                 budgets.refresh(self.client(), self.user, purpose).await.map_err(passing)?;
             }
-            budgets.admit(self.client(), self.user)?;
+            budgets.admit(self.client(), self.user, actions)?;
         }
         if entry && self.market == Market::Perp {
             leverage::ensure(self, request).await.map_err(passing)?;
         }
         self.hyperliquid.watch(&request.symbol);
         let usage = if entry { Use::Entry } else { Use::Exit };
-        self.client().permit(1, Purpose { operation: Operation::Ready, usage }).await
+        self.client().permit(weight_of(orders), Purpose { operation: Operation::Ready, usage }).await
     }
 
     fn prepare(&self, cleared: Cleared<OrderRequest>, ticket: Ticket) -> Result<Prepared, VenueError> {
@@ -311,9 +275,11 @@ impl Account for HyperliquidAccount {
             return Err(self.error(Operation::Prepare, ErrorKind::Internal, Effect::NotSent, words));
         }
         let listing = self.listing(&request.symbol, Operation::Prepare)?;
-        let order = convert::order(request, &ticket, &listing).map_err(|error| self.refused(Operation::Prepare, error))?;
-        self.memory.sent(&order);
-        let action = RawValue::from_string(Action::orders(vec![order]).to_json()).expect("an action is JSON");
+        let action = convert::action(request, &ticket, &listing).map_err(|error| self.refused(Operation::Prepare, error))?;
+        if let Action::Order { orders, .. } = &action {
+            self.memory.sent(orders);
+        }
+        let action = RawValue::from_string(action.to_json()).expect("an action is JSON");
         let nonce = self.next_nonce(ticket.nonce);
         let intent = Intent {
             environment: self.hyperliquid.config().environment,
@@ -334,19 +300,20 @@ impl Account for HyperliquidAccount {
             let words = format!("the order was made for the key of {}; under another key it would be another order", intent.signer);
             return Err(self.error(Operation::Place, ErrorKind::Internal, Effect::NotSent, words));
         }
+        let names = self.names(&intent, order, Operation::Place)?;
+        if names.first().map(Cloid::client_order_id).as_ref() != Some(order.client_order_id()) {
+            let words = "the order travels with its entry, and is not sent by itself";
+            return Err(self.error(Operation::Place, ErrorKind::Internal, Effect::NotSent, words));
+        }
         if self.client().now().after(TRAVEL) >= intent.deadline() {
             return Err(self.error(Operation::Place, ErrorKind::Expired, Effect::NotSent, "its time ran out before it was sent"));
         }
+        let more = u64::try_from(names.len() - 1).unwrap_or(u64::MAX);
+        self.hyperliquid.budgets().spend(self.user, more);
         let statuses = self.send(&intent, Operation::Place).await?;
-        match statuses.as_deref() {
-            Some([status]) => match self.placed(order, status) {
-                Ok(report) => Ok(report),
-                Err(error) => self.unmatched(order, error).await,
-            },
-            other => {
-                Err(self.client().unreadable(Operation::Place, format!("one order was answered {} times", other.map_or(0, <[_]>::len))))
-            }
-        }
+        // Whatever was said of each order, the request was taken, once and for ever.
+        self.memory.spend(intent.nonce);
+        answer::of_order(self, order, statuses.unwrap_or_default(), names.len()).await
     }
 
     async fn probe(&self, order: &Journaled<Prepared>, permission: ProbePermission) -> Result<Evidence, VenueError> {

@@ -27,7 +27,7 @@ impl HyperliquidAccount {
             let words = format!("a request has {} items, but must have 1 to {BATCH_MAX}", action.count());
             return Err(self.error(operation, ErrorKind::InvalidRequest, Effect::NotSent, words));
         }
-        self.client().permit(weight_of(action), Purpose { operation, usage: use_of(action) }).await?;
+        self.client().permit(weight_of(action.count()), Purpose { operation, usage: use_of(action) }).await?;
         let more = u64::try_from(action.count() - 1).unwrap_or(u64::MAX);
         self.hyperliquid().budgets().spend(self.user(), more);
         let statuses = self.send_signed(&action.to_json(), &self.terms(), operation).await?.unwrap_or_default();

@@ -74,17 +74,17 @@ impl Budgets {
         Ok(())
     }
 
-    /// Whether an entry should ask again before it is refused.
-    pub(crate) fn is_low(&self, user: Address) -> bool {
-        self.get(user).is_some_and(|budget| budget.left() <= RESERVED)
+    /// Whether an entry of so many orders should ask again before it is refused.
+    pub(crate) fn is_low(&self, user: Address, orders: u64) -> bool {
+        self.get(user).is_some_and(|budget| budget.left() < RESERVED.saturating_add(orders))
     }
 
-    /// Whether there is room for one more entry. What is not known is no reason to refuse.
+    /// Whether there is room for one more entry of so many orders. What is not known is no reason to refuse.
     ///
     /// # Errors
     /// [`ErrorKind::RateLimited`], not sent, when what is left belongs to exits.
-    pub(crate) fn admit(&self, client: &Client, user: Address) -> Result<(), VenueError> {
-        match self.get(user).filter(|budget| budget.left() <= RESERVED) {
+    pub(crate) fn admit(&self, client: &Client, user: Address, orders: u64) -> Result<(), VenueError> {
+        match self.get(user).filter(|budget| budget.left() < RESERVED.saturating_add(orders)) {
             None => Ok(()),
             Some(Budget { used, cap, .. }) => {
                 let words =
@@ -112,14 +112,15 @@ mod tests {
     fn the_last_part_of_a_budget_is_for_exits() {
         let client = Client::new(&Config::new(Environment::Testnet)).unwrap();
         let (budgets, user) = (Budgets::default(), Address::new([1; 20]));
-        assert!(budgets.admit(&client, user).is_ok(), "not known yet");
+        assert!(budgets.admit(&client, user, 1).is_ok(), "not known yet");
         budgets.tell(user, &wire::UserRateLimit { n_requests_used: 9_000, n_requests_cap: 10_000 });
         budgets.spend(user, 1_000 - RESERVED - 1);
-        assert!(budgets.admit(&client, user).is_ok());
+        assert!(budgets.admit(&client, user, 1).is_ok());
+        assert!(budgets.admit(&client, user, 2).is_err() && budgets.is_low(user, 2), "an entry with a stop is two actions");
         budgets.spend(user, 1);
-        let error = budgets.admit(&client, user).unwrap_err();
+        let error = budgets.admit(&client, user, 1).unwrap_err();
         assert_eq!((error.kind, error.effect, error.retry_after), (ErrorKind::RateLimited, Effect::NotSent, Some(BUDGET_PAUSE)));
-        assert!(budgets.admit(&client, Address::new([2; 20])).is_ok(), "each account has its own");
+        assert!(budgets.admit(&client, Address::new([2; 20]), 1).is_ok(), "each account has its own");
         budgets.exhausted(user);
         assert_eq!(budgets.get(user).unwrap().left(), 0);
     }

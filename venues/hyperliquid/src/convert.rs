@@ -3,14 +3,16 @@
 use omnivenue_core::model::ids::{Asset, ClientOrderId, VenueId, VenueOrderId, VenueSymbol};
 use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market, PriceRule, Rounding, Side};
 use omnivenue_core::model::number::{Amount, Leverage, Price, Quantity, Rate, SignedQuantity};
-use omnivenue_core::model::order::{Fee, FillReport, OrderReport, OrderRequest, OrderStatus};
-use omnivenue_core::model::signal::{OrderType, TimeInForce};
+use omnivenue_core::model::order::{Fee, FillReport, OrderReport, OrderStatus};
 use omnivenue_core::model::time::Timestamp;
-use omnivenue_core::venue::{Quote, Ticket};
+use omnivenue_core::venue::Quote;
 use rust_decimal::Decimal;
 
-use crate::action::{self, Cloid, OrderKind, Tif};
+pub use self::orders::{OrderError, action, order};
+use crate::action::Cloid;
 use crate::wire;
+
+mod orders;
 
 /// Significant figures of a price. Source: "Tick and lot size", read 2026-11.
 const FIGURES: u32 = 5;
@@ -149,67 +151,14 @@ pub fn listings(venue: &VenueId, meta: &wire::Meta, spot: &wire::SpotMeta) -> Ve
     perps.chain(pairs).collect()
 }
 
-/// Why a request has no order at this venue.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OrderError {
-    /// The venue has no such orders.
-    #[error("{0}")]
-    Unsupported(String),
-    /// A rule of the venue is broken.
-    #[error("{0}")]
-    Invalid(String),
-}
-
-/// The order as the venue takes it. A market order is an immediate-or-cancel limit at the worst price admitted. Prices are rounded to the price
-/// rule, never for the worse; quantities are not rounded: one that is no whole number of lots is refused.
-///
-/// # Errors
-/// [`OrderError`] says what the venue does not have, or which rule is broken.
-pub fn order(request: &OrderRequest, ticket: &Ticket, listing: &Listing) -> Result<action::Order, OrderError> {
-    let instrument = &listing.instrument;
-    let invalid = OrderError::Invalid;
-    let (price, tif) = match request.order {
-        OrderType::Market => (request.worst_price, Tif::Ioc),
-        OrderType::Limit { time_in_force: TimeInForce::Fok, .. } => {
-            return Err(OrderError::Unsupported("hyperliquid has no fill-or-kill orders; use ioc".into()));
-        }
-        OrderType::Limit { price, time_in_force: TimeInForce::Gtc, post_only: true } => (price, Tif::Alo),
-        OrderType::Limit { post_only: true, .. } => {
-            return Err(OrderError::Unsupported("a post-only order rests until it is filled or canceled; use gtc".into()));
-        }
-        OrderType::Limit { price, time_in_force: TimeInForce::Gtc, .. } => (price, Tif::Gtc),
-        OrderType::Limit { price, time_in_force: TimeInForce::Ioc, .. } => (price, Tif::Ioc),
-    };
-    // The worst price binds whatever else is asked for.
-    let price = if request.side.is_buy() { price.min(request.worst_price) } else { price.max(request.worst_price) };
-    let price = instrument
-        .limit_price(price, request.side)
-        .ok_or_else(|| invalid(format!("price {price} has no valid price of {} at or inside it", instrument.symbol)))?;
-    if request.reduce_only && instrument.market == Market::Spot {
-        return Err(OrderError::Unsupported("spot has no reduce-only orders".into()));
-    }
-    if instrument.floor_quantity(request.quantity) != request.quantity || request.quantity.is_zero() {
-        return Err(invalid(format!("quantity {} is not a whole number of lots of {}", request.quantity, instrument.lot_size)));
-    }
-    let digits = |number: Decimal| wire_number(number).ok_or_else(|| invalid(format!("{number} has more than 8 decimals")));
-    Ok(action::Order {
-        asset: listing.asset,
-        is_buy: request.side.is_buy(),
-        price: digits(price.decimal())?,
-        size: digits(request.quantity.decimal())?,
-        reduce_only: request.reduce_only,
-        kind: OrderKind::Limit { tif },
-        cloid: Some(Cloid::of(&ticket.client_order_id).map_err(|error| invalid(error.to_string()))?),
-    })
-}
-
 /// How the venue's word for a state reads in ours. Words nobody here knows that do not end as those below are taken as still open: an order that
 /// is wrongly believed to rest is asked for again, one that is wrongly believed gone is not.
 #[must_use]
 pub fn order_status(word: &str) -> OrderStatus {
     match word {
         "filled" => OrderStatus::Filled,
+        // Its trigger was reached: it trades now, or is about to.
+        "triggered" => OrderStatus::Open,
         "iocCancelRejected" | "marketOrderNoLiquidityRejected" => OrderStatus::Expired,
         "scheduledCancel" => OrderStatus::Canceled,
         word if word.ends_with("xpired") => OrderStatus::Expired,
@@ -218,6 +167,11 @@ pub fn order_status(word: &str) -> OrderStatus {
         }
         _ => OrderStatus::Open,
     }
+}
+
+/// Which of two states of an order is the later one: the end beats the beginning, the later the earlier.
+pub(crate) fn standing(state: &wire::OrderState) -> (bool, i64) {
+    (order_status(&state.status).is_final(), state.status_timestamp)
 }
 
 /// The name of an order: ours, or the venue's number where it has none.
@@ -275,8 +229,8 @@ pub const fn side(side: wire::Side) -> Side {
 ///
 /// The venue does not keep an order's `sz` up to date while it fills, and shows filled orders with all of it left; so the trades count first, and
 /// `sz` only where it says that more has traded. A `filled` order that can rest has traded in full. Of one that cannot (immediate-or-cancel), or
-/// that the venue may have shrunk (reduce-only), only the trades tell how much: `settled` says that they have had the time to appear. Until
-/// then it is reported as open, because a total that is too high can never be taken back.
+/// that the venue may have shrunk (reduce-only, as every trigger of ours), only the trades tell how much: `settled` says that they have had the
+/// time to appear. Until then it is reported as open, because a total that is too high can never be taken back.
 ///
 /// # Errors
 /// [`ConvertError`] names the number that cannot be read.
@@ -296,6 +250,8 @@ pub fn report(state: &wire::OrderState, fills: Vec<FillReport>, settled: bool) -
     let status = match word {
         // A list may be older than the trades.
         _ if !asked.is_zero() && claimed >= asked => OrderStatus::Filled,
+        // There was less to reduce than its size, or less to trade with within its price.
+        OrderStatus::Filled if settled && !traded.is_zero() && order.is_trigger => OrderStatus::Canceled,
         OrderStatus::Filled if settled && !traded.is_zero() => OrderStatus::Expired,
         OrderStatus::Filled => OrderStatus::Open,
         word => word,

@@ -1,11 +1,13 @@
 //! What is written down of an order before it is sent: everything that is signed, and for whom, without the signature.
 
-use omnivenue_core::model::signal::OrderType;
+use omnivenue_core::model::order::OrderRequest;
+use omnivenue_core::model::signal::{OrderType, TimeInForce};
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_kit::sign::Address;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::action::{Action, Cloid};
 use crate::config::Environment;
 use crate::sign::Terms;
 
@@ -44,16 +46,23 @@ impl Intent {
         }
     }
 
+    /// The names of the orders in it, in their order: the entry, and whatever travels with it.
+    pub(crate) fn names(&self) -> Result<Vec<Cloid>, serde_json::Error> {
+        let action: Action = serde_json::from_str(self.action.get())?;
+        let Action::Order { orders, .. } = action else { return Ok(Vec::new()) };
+        Ok(orders.into_iter().filter_map(|order| order.cloid).collect())
+    }
+
     /// After this the venue refuses it, by its own clock.
     pub(crate) fn deadline(&self) -> Timestamp {
         Timestamp::from_millis(i64::try_from(self.expires_after).unwrap_or(i64::MAX))
     }
 }
 
-/// Whether what does not fill at once is gone.
-pub(crate) fn is_immediate(order: &OrderType) -> bool {
-    use omnivenue_core::model::signal::TimeInForce;
-    matches!(order, OrderType::Market | OrderType::Limit { time_in_force: TimeInForce::Ioc | TimeInForce::Fok, .. })
+/// Whether what does not fill at once is gone. What waits for a trigger does not even begin at once.
+pub(crate) fn is_immediate(request: &OrderRequest) -> bool {
+    let at_once = matches!(request.order, OrderType::Market | OrderType::Limit { time_in_force: TimeInForce::Ioc | TimeInForce::Fok, .. });
+    at_once && request.trigger.is_none()
 }
 
 #[cfg(test)]
@@ -79,5 +88,6 @@ mod tests {
         assert_eq!(read.terms(), intent.terms());
         assert!(!text.contains("signature") && !text.contains("\"r\":\"0x"));
         assert!(Intent::parse(&text.replace("nonce", "nonec")).is_err());
+        assert_eq!(read.names().unwrap(), []);
     }
 }

@@ -12,6 +12,7 @@ pub mod wire;
 pub mod rest;
 
 mod account;
+mod answer;
 mod beyond;
 mod venue;
 

@@ -51,11 +51,29 @@ pub(crate) struct Leverage {
     pub(crate) at: Monotonic,
 }
 
+/// What the stream does not say of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shape {
+    /// Triggers have none.
+    tif: Option<String>,
+    reduce_only: bool,
+    is_trigger: bool,
+}
+
+/// What is known of a nonce without asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nonce {
+    /// The venue has taken a request under it, or said that one was.
+    Used,
+    /// The venue has taken a `noop` of ours under it: no order ever was, nor can be.
+    Burned,
+}
+
 #[derive(Debug)]
 struct Remembered {
-    shapes: Recent<Cloid, (Tif, bool)>,
+    shapes: Recent<Cloid, Shape>,
     names: Recent<u64, Option<Cloid>>,
-    spent: Recent<u64, ()>,
+    nonces: Recent<u64, Nonce>,
     leverages: BTreeMap<VenueSymbol, Leverage>,
 }
 
@@ -66,7 +84,7 @@ pub(crate) struct Memory(Mutex<Remembered>);
 impl Memory {
     pub(crate) const fn new() -> Self {
         let leverages = BTreeMap::new();
-        Self(Mutex::new(Remembered { shapes: Recent::new(), names: Recent::new(), spent: Recent::new(), leverages }))
+        Self(Mutex::new(Remembered { shapes: Recent::new(), names: Recent::new(), nonces: Recent::new(), leverages }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Remembered> {
@@ -74,25 +92,39 @@ impl Memory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An order is about to be sent: whether it can rest is not said in the stream.
-    pub(crate) fn sent(&self, order: &action::Order) {
-        if let (Some(cloid), OrderKind::Limit { tif }) = (&order.cloid, &order.kind) {
-            self.lock().shapes.insert(cloid.clone(), (*tif, order.reduce_only));
+    /// Orders are about to be sent: whether they can rest, or only reduce, is not said in the stream.
+    pub(crate) fn sent(&self, orders: &[action::Order]) {
+        let mut memory = self.lock();
+        for order in orders {
+            let (tif, is_trigger) = match &order.kind {
+                OrderKind::Limit { tif: Tif::Gtc } => (Some("Gtc"), false),
+                OrderKind::Limit { tif: Tif::Ioc } => (Some("Ioc"), false),
+                OrderKind::Limit { tif: Tif::Alo } => (Some("Alo"), false),
+                OrderKind::Trigger { .. } => (None, true),
+            };
+            let shape = Shape { tif: tif.map(str::to_owned), reduce_only: order.reduce_only, is_trigger };
+            if let Some(cloid) = &order.cloid {
+                memory.shapes.insert(cloid.clone(), shape);
+            }
         }
     }
 
-    /// Adds to an order what the venue left out.
+    /// Adds to an order what the venue left out here and said elsewhere.
     pub(crate) fn complete(&self, order: &mut wire::Order) {
         let mut memory = self.lock();
         memory.names.insert(order.oid, order.cloid.clone());
-        let Some((tif, reduce_only)) = order.cloid.as_ref().and_then(|cloid| memory.shapes.get(cloid)).copied() else { return };
-        let word = match tif {
-            Tif::Gtc => "Gtc",
-            Tif::Ioc => "Ioc",
-            Tif::Alo => "Alo",
+        let Some(cloid) = order.cloid.clone() else { return };
+        let Some(known) = memory.shapes.get(&cloid).cloned() else {
+            if order.tif.is_some() || order.is_trigger {
+                // A list said it: an order of an earlier life of this process, most likely.
+                let shape = Shape { tif: order.tif.clone(), reduce_only: order.reduce_only, is_trigger: order.is_trigger };
+                memory.shapes.insert(cloid, shape);
+            }
+            return;
         };
-        order.tif.get_or_insert_with(|| word.to_owned());
-        order.reduce_only |= reduce_only;
+        order.tif = order.tif.take().or(known.tif);
+        order.reduce_only |= known.reduce_only;
+        order.is_trigger |= known.is_trigger;
     }
 
     /// The venue gave an order a number.
@@ -105,13 +137,21 @@ impl Memory {
         self.lock().names.get(&oid).cloned()
     }
 
-    /// The venue said that a nonce was used before.
+    /// A request was taken under a nonce, or the venue said that one was.
     pub(crate) fn spend(&self, nonce: u64) {
-        self.lock().spent.insert(nonce, ());
+        let mut memory = self.lock();
+        if memory.nonces.get(&nonce).is_none() {
+            memory.nonces.insert(nonce, Nonce::Used);
+        }
     }
 
-    pub(crate) fn is_spent(&self, nonce: u64) -> bool {
-        self.lock().spent.get(&nonce).is_some()
+    /// A `noop` was taken under a nonce.
+    pub(crate) fn burned(&self, nonce: u64) {
+        self.lock().nonces.insert(nonce, Nonce::Burned);
+    }
+
+    pub(crate) fn nonce(&self, nonce: u64) -> Option<Nonce> {
+        self.lock().nonces.get(&nonce).copied()
     }
 
     pub(crate) fn leverage(&self, symbol: &VenueSymbol) -> Option<Leverage> {
@@ -156,11 +196,32 @@ mod tests {
             kind: OrderKind::Limit { tif: Tif::Ioc },
             cloid: Some(cloid.clone()),
         };
-        memory.sent(&order);
+        memory.sent(&[order]);
         let json = format!(r#"{{"coin":"A","side":"B","limitPx":"1","sz":"1","oid":7,"timestamp":1,"origSz":"1","cloid":"{cloid}"}}"#);
         let mut seen: wire::Order = serde_json::from_str(&json).unwrap();
         memory.complete(&mut seen);
         assert_eq!((seen.tif.as_deref(), seen.reduce_only), (Some("Ioc"), true));
         assert_eq!((memory.name(7), memory.name(8)), (Some(Some(cloid)), None));
+    }
+
+    #[test]
+    fn what_a_list_said_of_a_trigger_is_added_to_what_the_stream_says() {
+        let memory = Memory::new();
+        let json = r#"{"coin":"A","side":"A","limitPx":"1","sz":"1","oid":7,"timestamp":1,"origSz":"1","cloid":"0x00000000000000000000000000000002"}"#;
+        let bare: wire::Order = serde_json::from_str(json).unwrap();
+        let mut listed = wire::Order { is_trigger: true, reduce_only: true, ..bare.clone() };
+        memory.complete(&mut listed);
+        let mut streamed = bare;
+        memory.complete(&mut streamed);
+        assert_eq!((streamed.tif, streamed.reduce_only, streamed.is_trigger), (None, true, true));
+    }
+
+    #[test]
+    fn a_nonce_that_was_burned_is_not_taken_for_one_that_an_order_used() {
+        let memory = Memory::new();
+        memory.burned(7);
+        memory.spend(7);
+        memory.spend(8);
+        assert_eq!([memory.nonce(7), memory.nonce(8), memory.nonce(9)], [Some(Nonce::Burned), Some(Nonce::Used), None]);
     }
 }

@@ -8,7 +8,9 @@
 //!
 //! A nonce that was used before says that something used it: the order, a lost `noop` of ours, or another process with the same key. Then only time
 //! proves absence. A nonce protects its own key only: an order that was made for another key is never sent again and its nonce is never burned
-//! here. Source of the rules: "Nonces and API wallets", "Exchange endpoint" (`expiresAfter`), read 2026-11; not tried live.
+//! here. An exit that travels with its entry has the entry's request and nonce: it is looked for by its own name, is never sent by itself, and what
+//! proves that the request can never arrive proves it for both. Its probe burns nothing while the entry may yet arrive or go again. Source of
+//! the rules: "Nonces and API wallets", "Exchange endpoint" (`expiresAfter`), read 2026-11; not tried live.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use crate::action::{Action, Cloid, OrderRef};
 use crate::convert::{self, ConvertError};
 use crate::errors;
 use crate::intent::{Intent, is_immediate};
+use crate::memory::Nonce;
 use crate::rest::{LIST_MAX, Purpose};
 use crate::shared::Orders;
 use crate::wire;
@@ -40,6 +43,8 @@ const MADE_BEFORE: Duration = Duration::from_secs(180);
 const SHARED: Duration = Duration::from_secs(60);
 /// How soon to ask again where something can be told at any moment.
 const SOON: Duration = Duration::from_secs(1);
+/// How soon to ask again for an exit whose entry is still on its way.
+const WITH_ENTRY: Duration = Duration::from_secs(5);
 /// How soon to ask again where a list does not reach back far enough.
 const LATER: Duration = Duration::from_secs(60);
 /// The pages of trades that are read at most; the venue keeps 10 000.
@@ -133,7 +138,7 @@ struct Question<'a> {
     cloid: Cloid,
     /// It cannot have been made before.
     made_after: Timestamp,
-    /// It cannot have traded after; absent where it can rest.
+    /// It cannot have traded after; absent where it can rest or wait.
     trades_until: Option<Timestamp>,
 }
 
@@ -179,13 +184,11 @@ impl Desk<'_> {
             // More have followed than can be read: those of its own time may be few enough.
             trades = Arc::new(self.trades(question.made_after, question.trades_until).await?);
         }
-        let mut listed = past.iter().find(|state| state.order.cloid.as_ref() == Some(&question.cloid)).cloned();
-        if listed.is_none() {
-            let resting = open.iter().find(|order| order.cloid.as_ref() == Some(&question.cloid));
-            listed =
-                resting.map(|order| wire::OrderState { order: order.clone(), status: "open".into(), status_timestamp: order.timestamp });
-        }
-        if let Some(mut state) = listed {
+        let own = |order: &wire::Order| order.cloid.as_ref() == Some(&question.cloid);
+        // It may be listed once for each thing that happened to it.
+        let listed = past.iter().filter(|state| own(&state.order)).max_by_key(|state| convert::standing(state)).cloned();
+        let waiting = || open.iter().find(|order| own(order)).map(resting);
+        if let Some(mut state) = listed.or_else(waiting) {
             self.account.complete_order(&mut state.order);
             let report = self.report(&state, &trades.fills)?;
             return Ok(Look::Found(Found::new(&state, report)));
@@ -248,6 +251,11 @@ impl Question<'_> {
     }
 }
 
+/// An order that is listed as open.
+fn resting(order: &wire::Order) -> wire::OrderState {
+    wire::OrderState { order: order.clone(), status: "open".into(), status_timestamp: order.timestamp }
+}
+
 /// Finds out what became of an order.
 pub(crate) async fn probe(
     account: &HyperliquidAccount,
@@ -257,9 +265,10 @@ pub(crate) async fn probe(
     let intent = account.intent(order, Operation::Probe)?;
     let cloid = Cloid::of(order.client_order_id())
         .map_err(|error| account.error(Operation::Probe, ErrorKind::Internal, Effect::NotSent, error.to_string()))?;
-    let trades_until = is_immediate(&order.request().order).then(|| intent.deadline().after(MARGIN));
+    let travels = account.names(&intent, order, Operation::Probe)?.first() != Some(&cloid);
+    let trades_until = is_immediate(order.request()).then(|| intent.deadline().after(MARGIN));
     let question = Question { order, cloid, made_after: before(intent.deadline(), MADE_BEFORE), trades_until };
-    let case = Case { account, desk: account.desk(Purpose::read(Operation::Probe)), question, intent };
+    let case = Case { account, desk: account.desk(Purpose::read(Operation::Probe)), question, intent, travels };
     case.decide(permission).await
 }
 
@@ -269,6 +278,8 @@ struct Case<'a> {
     desk: Desk<'a>,
     question: Question<'a>,
     intent: Intent,
+    /// It is no request of its own, but goes with its entry's.
+    travels: bool,
 }
 
 /// What a `noop` under the order's nonce brought.
@@ -298,27 +309,42 @@ impl Case<'_> {
             return Ok(told(found));
         }
         let own_key = self.intent.signer == self.account.signer();
-        let spent = self.account.memory().is_spent(self.intent.nonce);
+        let nonce = self.intent.nonce;
+        let known = self.account.memory().nonce(nonce).filter(|_| own_key);
         let mut tried = NOWHERE.to_owned();
-        if own_key && !spent {
-            if permission.may_resend && self.in_time().await? {
-                return Ok(Evidence::Resendable { evidence: tried });
+        match known {
+            Some(Nonce::Burned) => {
+                let words = format!("{tried}; nonce {nonce} was burned before: nothing had used it, and the order never can");
+                return Ok(Evidence::AbsentForever { evidence: words });
             }
-            match self.burn().await? {
-                Burn::Taken => {
-                    let nonce = self.intent.nonce;
-                    let words = format!("{tried}; then nonce {nonce} was burned: nothing had used it, and the order never can");
-                    return Ok(Evidence::AbsentForever { evidence: words });
+            Some(Nonce::Used) => tried = format!("{tried}; its nonce was used before"),
+            None if own_key => {
+                if (self.travels || permission.may_resend) && self.in_time().await? {
+                    return Ok(if self.travels { self.with_entry(tried) } else { Evidence::Resendable { evidence: tried } });
                 }
-                Burn::Used(words) => tried = format!("{tried}; its nonce was used before ({words})"),
-                Burn::Failed(words) => tried = format!("{tried}; its nonce could not be burned ({words})"),
+                match self.burn().await? {
+                    Burn::Taken => {
+                        self.account.memory().burned(nonce);
+                        let words = format!("{tried}; then nonce {nonce} was burned: nothing had used it, and the order never can");
+                        return Ok(Evidence::AbsentForever { evidence: words });
+                    }
+                    Burn::Used(words) => tried = format!("{tried}; its nonce was used before ({words})"),
+                    Burn::Failed(words) => tried = format!("{tried}; its nonce could not be burned ({words})"),
+                }
             }
-        } else if spent {
-            tried = format!("{tried}; its nonce was used before");
-        } else {
-            tried = format!("{tried}; it was made for the key of {}, whose nonces are not ours to burn", self.intent.signer);
+            None => tried = format!("{tried}; it was made for the key of {}, whose nonces are not ours to burn", self.intent.signer),
         }
         self.by_time(tried).await
+    }
+
+    /// The entry may yet arrive, or be sent again, and the exit with it: whoever settles the entry settles this too.
+    fn with_entry(&self, tried: String) -> Evidence {
+        let now = wall();
+        let soon = now.after(WITH_ENTRY).min(self.account.ours(self.intent.deadline()).max(now.after(SOON)));
+        Evidence::NotYet {
+            ask_at: soon,
+            why: format!("{tried}; it goes with its entry, which the venue takes until {}", self.intent.deadline()),
+        }
     }
 
     /// Whether the venue would still take the order.

@@ -16,7 +16,7 @@ use omnivenue_kit::sign::Address;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::action::{Action, OrderRef};
+use crate::action::OrderRef;
 use crate::config::Config;
 use crate::errors::{self, Scope};
 use crate::sign::{Terms, WireSignature};
@@ -82,10 +82,10 @@ impl Purpose {
     }
 }
 
-/// The weight of an action: one, and one more for every 40 of its items.
+/// The weight of an action with so many items ([`Action::count`](crate::action::Action::count)): one, and one more for every 40 of them.
 #[must_use]
-pub fn weight_of(action: &Action) -> u32 {
-    1 + u32::try_from(action.count() / 40).unwrap_or(u32::MAX - 1)
+pub fn weight_of(items: usize) -> u32 {
+    1 + u32::try_from(items / 40).unwrap_or(u32::MAX - 1)
 }
 
 /// The body of a request to `/exchange`.
@@ -331,12 +331,13 @@ impl Client {
         self.info(2, &json!({"type": "orderStatus", "user": user, "oid": order}), purpose).await
     }
 
-    /// Every order that rests. Weight 20.
+    /// Every order that rests or waits for its trigger, those that wait for their entry among them. Weight 20.
     ///
     /// # Errors
     /// Those of any question.
     pub async fn open_orders(&self, user: Address, purpose: Purpose) -> Result<Vec<wire::Order>, VenueError> {
-        self.info(20, &json!({"type": "frontendOpenOrders", "user": user}), purpose).await
+        let open: Vec<wire::Order> = self.info(20, &json!({"type": "frontendOpenOrders", "user": user}), purpose).await?;
+        Ok(open.into_iter().flat_map(wire::Order::with_children).collect())
     }
 
     /// Past orders, refused ones included; the latest 2000. Weight 20 and one per 20 orders.

@@ -80,9 +80,8 @@ fn latest(
     let mut states: BTreeMap<u64, wire::OrderState> = BTreeMap::new();
     for mut state in resting.chain(changed).filter(|state| convert::is_of(&state.order.coin, account.market())) {
         account.complete_order(&mut state.order);
-        let rank = |state: &wire::OrderState| (convert::order_status(&state.status).is_final(), state.status_timestamp);
         match states.get(&state.order.oid) {
-            Some(known) if rank(known) >= rank(&state) => {}
+            Some(known) if convert::standing(known) >= convert::standing(&state) => {}
             _ => drop(states.insert(state.order.oid, state)),
         }
     }

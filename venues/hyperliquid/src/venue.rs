@@ -9,8 +9,8 @@ use omnivenue_core::model::ids::{VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Instrument;
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{
-    Absence, Account, Capabilities, Effect, ErrorKind, NonceRule, Operation, OrderCapabilities, PositionModel, Quote, Resend, Sink, Venue,
-    VenueError,
+    Absence, Account, Capabilities, Effect, ErrorKind, ExitCapabilities, NonceRule, Operation, OrderCapabilities, PositionModel, Quote,
+    Resend, Sink, TriggerSource, Venue, VenueError,
 };
 use omnivenue_kit::nonce::Nonces;
 use omnivenue_kit::permits::{Budget, PermitError, Permits, Use};
@@ -204,7 +204,8 @@ fn capabilities() -> Capabilities {
             nonce: NonceRule::Milliseconds,
         },
         positions: PositionModel::Net,
-        exits: None,
+        // On perpetuals. Source: "Take profit and stop loss orders (TP/SL)": the mark price wakes them; read 2026-11.
+        exits: Some(ExitCapabilities { stop: true, take_profit: true, attached: true, source: TriggerSource::Mark }),
     }
 }
 

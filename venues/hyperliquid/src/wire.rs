@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::action::Cloid;
@@ -293,6 +293,27 @@ pub struct Order {
     /// Whether it may only reduce; absent in some lists and in the stream.
     #[serde(default)]
     pub reduce_only: bool,
+    /// Whether it sleeps, or slept, until a trigger; absent in some lists and in the stream.
+    #[serde(default)]
+    pub is_trigger: bool,
+    /// The triggers that wait for it to fill, in `frontendOpenOrders`; one that cannot be read is left out, and is then asked for by its name.
+    #[serde(default, deserialize_with = "readable")]
+    pub children: Vec<Order>,
+}
+
+/// What of a list has the shape of orders: what the venue puts there is documented as a list, and no more.
+fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Order>, D::Error> {
+    let listed = Option::<Vec<serde_json::Value>>::deserialize(deserializer)?;
+    Ok(listed.unwrap_or_default().into_iter().filter_map(|order| serde_json::from_value(order).ok()).collect())
+}
+
+impl Order {
+    /// The order and all that waits for it, each for itself.
+    #[must_use]
+    pub fn with_children(mut self) -> Vec<Self> {
+        let children = std::mem::take(&mut self.children);
+        std::iter::once(self).chain(children.into_iter().flat_map(Self::with_children)).collect()
+    }
 }
 
 /// An order with how it stands.
@@ -509,6 +530,15 @@ mod tests {
         assert_eq!((past[0].status.as_str(), past[0].order.tif.as_deref()), ("iocCancelRejected", Some("Ioc")));
         let fills: Vec<Fill> = serde_json::from_str(include_str!("../fixtures/info_user_fills.json")).unwrap();
         assert_eq!((fills[0].tid, fills[0].fee.as_str(), fills[0].side), (118_906_512_037_719, "-0.01", Side::B));
+    }
+
+    #[test]
+    fn triggers_that_wait_for_their_entry_are_told_inside_it() {
+        let open: Vec<Order> = serde_json::from_str(include_str!("../fixtures/info_frontend_open_orders.json")).unwrap();
+        let all: Vec<Order> = open.into_iter().flat_map(Order::with_children).collect();
+        let shown: Vec<(u64, bool, bool)> = all.iter().map(|order| (order.oid, order.is_trigger, order.cloid.is_some())).collect();
+        assert_eq!(shown, [(301, false, true), (302, true, true), (303, true, true), (304, true, false)]);
+        assert!(all.iter().all(|order| order.children.is_empty()));
     }
 
     #[test]

@@ -1,10 +1,14 @@
 use std::fs;
 
-use omnivenue_core::model::order::Purpose;
+use omnivenue_core::model::exit::{ExitKind, Trigger};
+use omnivenue_core::model::order::{AttachedExit, OrderRequest, Purpose};
+use omnivenue_core::model::signal::{OrderType, TimeInForce};
+use omnivenue_core::venue::Ticket;
 use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
+use crate::action::{self, OrderKind, Tif};
 
 fn listing(market: Market, symbol: &str, sz_decimals: u32) -> Listing {
     let names = Names { symbol, base: "HYPE", quote: "USDC" };
@@ -24,6 +28,8 @@ fn request() -> OrderRequest {
         leverage: "2".parse().unwrap(),
         purpose: Purpose::Entry,
         reduce_only: false,
+        trigger: None,
+        attached: Vec::new(),
     }
 }
 
@@ -152,6 +158,77 @@ fn what_the_venue_does_not_have_is_refused() {
     assert!(whole_leverage("2.5".parse().unwrap()).is_err());
 }
 
+fn stop() -> OrderRequest {
+    let trigger = Some(Trigger { kind: ExitKind::StopLoss, price: "36".parse().unwrap() });
+    let (side, worst_price) = (Side::Sell, "34.2".parse().unwrap());
+    OrderRequest { side, worst_price, purpose: Purpose::Protect, reduce_only: true, trigger, ..request() }
+}
+
+fn exit(kind: ExitKind, price: &str, worst: &str) -> AttachedExit {
+    let client_order_id = if kind == ExitKind::StopLoss { "5" } else { "7" }.repeat(32).parse().unwrap();
+    AttachedExit { client_order_id, trigger: Trigger { kind, price: price.parse().unwrap() }, worst_price: worst.parse().unwrap() }
+}
+
+#[test]
+fn a_stop_waits_for_its_trigger_and_reduces_at_the_market() {
+    let json = |request: &OrderRequest| serde_json::to_string(&made(request).unwrap()).unwrap();
+    let expected = r#"{"a":159,"b":false,"p":"34.2","s":"1.5","r":true,"t":{"trigger":{"isMarket":true,"triggerPx":"36","tpsl":"sl"}},"c":"0x00000000000000000000000000000001"}"#;
+    assert_eq!(json(&stop()), expected);
+    let profit = Some(Trigger { kind: ExitKind::TakeProfit, price: "36".parse().unwrap() });
+    let short = OrderRequest { side: Side::Buy, trigger: profit, worst_price: "37.8".parse().unwrap(), ..stop() };
+    assert!(json(&short).contains(r#""b":true,"p":"37.8""#) && json(&short).contains(r#""tpsl":"tp""#));
+}
+
+#[test]
+fn triggers_are_checked_and_never_rounded() {
+    let refused = |request: OrderRequest| matches!(made(&request), Err(OrderError::Invalid(_)));
+    let trigger = |price: &str| Some(Trigger { kind: ExitKind::StopLoss, price: price.parse().unwrap() });
+    let price = |text: &str| text.parse().unwrap();
+    assert!(refused(OrderRequest { trigger: trigger("36.0001"), ..stop() }), "six figures");
+    assert!(refused(OrderRequest { worst_price: price("34.20001"), ..stop() }));
+    assert!(refused(OrderRequest { quantity: "1.505".parse().unwrap(), ..stop() }));
+    // Such a stop would wake and sell nothing.
+    assert!(refused(OrderRequest { worst_price: price("36.001"), ..stop() }));
+    assert!(refused(OrderRequest { side: Side::Buy, worst_price: price("35.999"), ..stop() }));
+    assert!(made(&OrderRequest { worst_price: price("36"), ..stop() }).is_ok());
+    let unsupported = |request: OrderRequest| matches!(made(&request), Err(OrderError::Unsupported(_)));
+    assert!(unsupported(OrderRequest { symbol: "@107".parse().unwrap(), market: Market::Spot, ..stop() }));
+    assert!(unsupported(OrderRequest { reduce_only: false, ..stop() }), "it could open a position");
+    assert!(unsupported(OrderRequest { order: limit("36", TimeInForce::Gtc, false), ..stop() }));
+}
+
+#[test]
+fn exits_travel_with_their_entry_under_their_own_names() {
+    let action = |request: &OrderRequest| super::action(request, &ticket(), &listing(request.market, request.symbol.as_str(), 2));
+    let both = vec![exit(ExitKind::TakeProfit, "42", "40"), exit(ExitKind::StopLoss, "36", "34.2")];
+    let entry = OrderRequest { attached: both.clone(), ..request() };
+    let json = action(&entry).unwrap().to_json();
+    let child = |kind: &str, price: &str, at: &str, name: &str| {
+        format!(
+            r#"{{"a":159,"b":false,"p":"{price}","s":"1.5","r":true,"t":{{"trigger":{{"isMarket":true,"triggerPx":"{at}","tpsl":"{kind}"}}}},"c":"0x{}"}}"#,
+            name.repeat(32)
+        )
+    };
+    let first = serde_json::to_string(&made(&request()).unwrap()).unwrap();
+    let (profit, stop_loss) = (child("tp", "40", "42", "7"), child("sl", "34.2", "36", "5"));
+    assert_eq!(json, format!(r#"{{"type":"order","orders":[{first},{profit},{stop_loss}],"grouping":"normalTpsl"}}"#));
+
+    let refused = |request: OrderRequest, unsupported: bool| match action(&request) {
+        Err(OrderError::Unsupported(_)) => assert!(unsupported),
+        Err(OrderError::Invalid(_)) => assert!(!unsupported),
+        Ok(action) => panic!("{action:?}"),
+    };
+    refused(OrderRequest { symbol: "@107".parse().unwrap(), market: Market::Spot, ..entry.clone() }, true);
+    refused(OrderRequest { reduce_only: true, ..entry.clone() }, true);
+    refused(OrderRequest { attached: both.clone(), ..stop() }, true);
+    refused(OrderRequest { attached: vec![both[0].clone(), both[0].clone()], ..request() }, false);
+    let own_name = AttachedExit { client_order_id: ticket().client_order_id, ..both[0].clone() };
+    refused(OrderRequest { attached: vec![own_name], ..request() }, false);
+    let unnamed = AttachedExit { client_order_id: "oid:7".parse().unwrap(), ..both[0].clone() };
+    refused(OrderRequest { attached: vec![unnamed], ..request() }, false);
+    refused(OrderRequest { attached: vec![exit(ExitKind::StopLoss, "36.0001", "34")], ..request() }, false);
+}
+
 #[test]
 fn every_shape_of_instrument_is_kept_exactly() {
     for sz_decimals in 0..=6 {
@@ -231,6 +308,29 @@ fn totals_and_status_agree_with_the_trades() {
     check("perpMarginRejected", "10", "Ioc", &[], true, (Canceled, "0"));
     check("scheduledCancel", "10", "Gtc", &[], true, (Canceled, "0"));
     check("somethingNew", "10", "Gtc", &[], true, (Open, "0"));
+}
+
+#[test]
+fn what_becomes_of_a_trigger_is_told_by_its_word_and_its_trades() {
+    let check = |status: &str, left: &str, trades: &[&str], settled: bool, expected: (OrderStatus, &str)| {
+        let mut state = state(status, "10", left, "");
+        (state.order.tif, state.order.is_trigger, state.order.reduce_only) = (None, true, true);
+        let fills = (1..).zip(trades).map(|(tid, size)| trade(tid, size)).collect();
+        let report = report(&state, fills, settled).unwrap();
+        assert_eq!((report.status, report.filled_quantity.to_string().as_str()), expected, "{status} {left} {trades:?}");
+    };
+    use OrderStatus::{Canceled, Filled, Open};
+    check("open", "10", &[], true, (Open, "0"));
+    check("triggered", "10", &[], true, (Open, "0"));
+    check("triggered", "10", &["4"], true, (Open, "4"));
+    check("filled", "0.0", &["4", "6"], false, (Filled, "10"));
+    // Less was held than it would close; its other trades may not be listed yet.
+    check("filled", "0.0", &["4"], false, (Open, "4"));
+    check("filled", "0.0", &["4"], true, (Canceled, "4"));
+    check("canceled", "6", &["4"], true, (Canceled, "4"));
+    for word in ["siblingFilledCanceled", "reduceOnlyCanceled", "badTriggerPxRejected", "reduceOnlyRejected", "scheduledCancel"] {
+        check(word, "10", &[], true, (Canceled, "0"));
+    }
 }
 
 #[test]

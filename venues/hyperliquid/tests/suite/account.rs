@@ -224,6 +224,8 @@ async fn the_last_actions_of_an_account_are_for_exits() {
         leverage: parse("1"),
         purpose: Purpose::Entry,
         reduce_only: false,
+        trigger: None,
+        attached: Vec::new(),
     };
     let error = bench.account.ready(&entry).await.unwrap_err();
     assert_eq!((error.kind, error.effect, error.code.as_deref()), (ErrorKind::RateLimited, Effect::NotSent, Some("action_budget")));

@@ -112,6 +112,8 @@ pub(crate) fn setup(venue: &dyn Venue, market: Market) -> Setup {
         agent: parse("demo"),
         accounts: vec![AccountShare { account: parse("main"), allocation: None, fallback: None }],
         limits: Limits::default(),
+        stops: Default::default(),
+        approval: Default::default(),
     };
     Setup {
         venues: BTreeMap::new(),
