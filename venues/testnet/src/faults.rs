@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::protocol::{Class, Group};
 
-/// A kind of fault. The first nine happen to requests, the others to frames of a stream.
+/// A kind of fault. The first nine happen to requests, the last is the venue's own, the others happen to frames of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
@@ -42,6 +42,9 @@ pub enum FaultKind {
     SilentStream,
     /// The connection is closed instead.
     CutStream,
+    /// Orders that are to wait for a trigger are refused, in the venue's own words; the others of the same request are taken. Whatever
+    /// happens to the connection can happen as well.
+    RefuseTriggers,
 }
 
 impl FaultKind {
@@ -51,8 +54,14 @@ impl FaultKind {
         match self {
             Self::FalseNotFound => class.kind == "orderStatus",
             Self::LateCommit => class.group == Group::Action,
+            Self::RefuseTriggers => class.triggers,
             _ => stream == (class.group == Group::Stream),
         }
+    }
+
+    /// Whether the venue itself does it, whatever happens to the connection.
+    const fn is_inside(self) -> bool {
+        matches!(self, Self::RefuseTriggers)
     }
 }
 
@@ -197,20 +206,34 @@ impl Faults {
         &self.plan
     }
 
-    /// The fault that happens to this request or frame, counted. Every chance is drawn, so that one does not change which others follow.
+    /// The fault that happens to this request or frame on its way, counted.
     pub(crate) fn draw(&mut self, class: &Class) -> Option<FaultKind> {
+        self.drawn(class, false)
+    }
+
+    /// Whether the orders of this request that wait for a trigger are refused, counted.
+    pub(crate) fn draw_refusal(&mut self, class: &Class) -> bool {
+        self.drawn(class, true).is_some()
+    }
+
+    /// Whether that is planned for any request.
+    pub(crate) fn may_refuse_triggers(&self) -> bool {
+        self.plan.chances.iter().any(|chance| chance.fault.is_inside()) || self.plan.script.iter().any(|entry| entry.fault.is_inside())
+    }
+
+    /// Every chance is drawn, so that one does not change which others follow.
+    fn drawn(&mut self, class: &Class, inside: bool) -> Option<FaultKind> {
+        let fits = |fault: FaultKind, kind: &str, account: Option<&str>| {
+            fault.is_inside() == inside && fault.applies_to(class) && fits(kind, account, class)
+        };
         let mut drawn = None;
         for chance in &self.plan.chances {
-            if chance.fault.applies_to(class) && fits(&chance.kind, chance.account.as_deref(), class) {
+            if fits(chance.fault, &chance.kind, chance.account.as_deref()) {
                 let hit = self.random.below(1000) < u64::from(chance.per_mille);
                 drawn = drawn.or(hit.then_some(chance.fault));
             }
         }
-        let next = self
-            .plan
-            .script
-            .iter_mut()
-            .find(|entry| entry.count > 0 && entry.fault.applies_to(class) && fits(&entry.kind, entry.account.as_deref(), class));
+        let next = self.plan.script.iter_mut().find(|entry| entry.count > 0 && fits(entry.fault, &entry.kind, entry.account.as_deref()));
         if let Some(entry) = next {
             entry.count -= 1;
             drawn = Some(entry.fault);
@@ -241,7 +264,7 @@ mod tests {
     use super::*;
 
     fn class(kind: &str, group: Group, account: Option<&str>) -> Class {
-        Class { kind: kind.into(), group, account: account.map(Into::into) }
+        Class { kind: kind.into(), group, account: account.map(Into::into), triggers: false }
     }
 
     fn plan(text: &str) -> FaultPlan {
@@ -290,6 +313,20 @@ mod tests {
         check("late_commit", class("meta", Group::Info, None), false);
         check("duplicate", class("order", Group::Action, None), false);
         check("cut_after", class("userFills", Group::Stream, None), false);
+        check("refuse_triggers", Class { triggers: true, ..class("order", Group::Action, None) }, false);
+    }
+
+    #[test]
+    fn refused_triggers_and_a_lost_answer_can_meet() {
+        let both = r#"{"script":[{"fault":"refuse_triggers"},{"fault":"cut_after","kind":"order"}],"chances":[{"fault":"refuse_triggers","per_mille":0}]}"#;
+        let mut faults = Faults::new(plan(both));
+        let plain = class("order", Group::Action, None);
+        let with_stop = Class { triggers: true, ..plain.clone() };
+        assert!(faults.may_refuse_triggers() && !faults.draw_refusal(&plain));
+        assert_eq!((faults.draw(&with_stop), faults.draw_refusal(&with_stop)), (Some(FaultKind::CutAfter), true));
+        assert_eq!((faults.draw(&with_stop), faults.draw_refusal(&with_stop)), (None, false));
+        assert_eq!(faults.counts()[1], json!({"fault": "refuse_triggers", "kind": "order", "count": 1}));
+        assert!(!Faults::new(plan("{}")).may_refuse_triggers());
     }
 
     #[test]

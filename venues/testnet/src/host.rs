@@ -72,7 +72,13 @@ impl Host {
     /// Does a request, and sends what streams have to say of it.
     pub(crate) fn handle(&self, call: &Call) -> Reply {
         let mut inner = self.lock();
-        let reply = inner.protocol.handle(clock::now(), call);
+        let now = clock::now();
+        // Drawn here, so that an order can be refused in a request that is answered late, done late or not answered at all.
+        let refuse_triggers = inner.faults.may_refuse_triggers() && {
+            let class = inner.protocol.classify(now, call);
+            inner.faults.draw_refusal(&class)
+        };
+        let reply = inner.protocol.handle(now, call, refuse_triggers);
         inner.send_frames();
         drop(inner);
         self.changed.notify_one();
@@ -226,7 +232,7 @@ impl Inner {
         if self.clients.get(&frame.to).is_none_or(|client| client.silent) {
             return;
         }
-        let class = Class { kind: channel, group: Group::Stream, account: frame.account };
+        let class = Class { kind: channel, group: Group::Stream, account: frame.account, triggers: false };
         match self.faults.draw(&class) {
             Some(FaultKind::Drop) => return,
             Some(FaultKind::Duplicate) => self.push(frame.to, Outgoing::Text(frame.text.clone())),

@@ -79,10 +79,13 @@ pub(crate) async fn perform(host: &Arc<Host>, call: Call) -> Outcome {
             tokio::time::sleep(SILENCE_MAX).await;
             Outcome::Cut
         }
-        // Faults of streams are not drawn for requests.
-        FaultKind::Duplicate | FaultKind::Reorder | FaultKind::Drop | FaultKind::SilentStream | FaultKind::CutStream => {
-            Outcome::Answer(host.handle(&call))
-        }
+        // Faults of streams are not drawn for requests, and what the venue does itself is drawn when it does the request.
+        FaultKind::Duplicate
+        | FaultKind::Reorder
+        | FaultKind::Drop
+        | FaultKind::SilentStream
+        | FaultKind::CutStream
+        | FaultKind::RefuseTriggers => Outcome::Answer(host.handle(&call)),
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Class {
     pub(crate) group: Group,
     /// Whose it is, as the venue's truth names it.
     pub(crate) account: Option<String>,
+    /// Whether it places orders that wait for a trigger.
+    pub(crate) triggers: bool,
 }
 
 /// Whether a request changes anything.
@@ -88,7 +90,8 @@ pub(crate) enum Command {
 /// One venue. Time is the system's: the venue's own clock is its own matter.
 pub(crate) trait Protocol: Send {
     fn classify(&mut self, now: Timestamp, call: &Call) -> Class;
-    fn handle(&mut self, now: Timestamp, call: &Call) -> Reply;
+    /// Does a request. With `refuse_triggers`, each order in it that is to wait for a trigger is refused in the venue's words, and no other.
+    fn handle(&mut self, now: Timestamp, call: &Call, refuse_triggers: bool) -> Reply;
     /// What the venue says when it denies an order that exists; `None` when this call asks for none, or it was denied too often.
     fn deny(&mut self, now: Timestamp, call: &Call, most: u32) -> Option<Reply>;
     /// What the venue says when it does not look at a request.

@@ -10,7 +10,6 @@ use super::orders::{Order, Stage};
 use super::place::{Draft, Origin, Rejection};
 use super::sign::Address;
 use super::state::Hyperliquid;
-use super::triggers::wrong_side;
 use super::wire::OrderWire;
 
 /// How the orders of one action belong together.
@@ -87,10 +86,9 @@ impl Hyperliquid {
     fn adopt(&mut self, mut child: Order, waits: bool) -> Value {
         if !waits {
             child.stage = Stage::Trigger;
-            if wrong_side(&child, self.mark_of(&child)) {
-                let text = format!("Invalid TP/SL price. asset={}", child.asset);
-                return self.reject(child, Rejection { status: "badTriggerPxRejected", text });
-            }
+        }
+        if let Some(rejection) = self.unfit(&child) {
+            return self.reject(child, rejection);
         }
         self.record(child);
         Value::from(if waits { "waitingForFill" } else { "waitingForTrigger" })
@@ -107,9 +105,8 @@ impl Hyperliquid {
             if self.held(order.account, order.asset).size.is_zero() {
                 let text = format!("Reduce only order would increase position. asset={}", order.asset);
                 answers.push(self.reject(order, Rejection { status: "reduceOnlyRejected", text }));
-            } else if wrong_side(&order, self.mark_of(&order)) {
-                let text = format!("Invalid TP/SL price. asset={}", order.asset);
-                answers.push(self.reject(order, Rejection { status: "badTriggerPxRejected", text }));
+            } else if let Some(rejection) = self.unfit(&order) {
+                answers.push(self.reject(order, rejection));
             } else {
                 self.record(order);
                 answers.push("waitingForTrigger".into());

@@ -64,6 +64,8 @@ pub(crate) struct Hyperliquid {
     pub(crate) refused_count: u64,
     /// How often each order was denied.
     pub(crate) denied: BTreeMap<u64, u32>,
+    /// Whether the request being done has its triggers refused, by a fault.
+    pub(crate) refuse_triggers: bool,
 }
 
 impl Hyperliquid {
@@ -102,6 +104,7 @@ impl Hyperliquid {
             refused: VecDeque::new(),
             refused_count: 0,
             denied: BTreeMap::new(),
+            refuse_triggers: false,
         };
         venue.hold_deposits();
         Ok(venue)

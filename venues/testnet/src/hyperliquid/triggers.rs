@@ -14,11 +14,24 @@ fn reached(trigger: Trigger, buy: bool, mark: Decimal) -> bool {
 }
 
 /// Whether a trigger stands where it would fire at once.
-pub(crate) fn wrong_side(order: &Order, mark: Decimal) -> bool {
+fn wrong_side(order: &Order, mark: Decimal) -> bool {
     order.trigger.is_some_and(|trigger| reached(trigger, order.buy, mark))
 }
 
+/// Whether a stop's limit is short of its trigger, so that it could not trade when it wakes. Source: nautilus_trader issue 3611, read 2026-11-20.
+fn short_of_trigger(order: &Order) -> bool {
+    let stop = order.trigger.filter(|trigger| trigger.tpsl == Tpsl::Sl && trigger.market);
+    stop.is_some_and(|stop| if order.buy { order.price < stop.price } else { order.price > stop.price })
+}
+
 impl Hyperliquid {
+    /// Why an order cannot wait for its trigger, if it cannot. One that waits for its entry may still be on either side of the mark.
+    pub(crate) fn unfit(&mut self, order: &Order) -> Option<Rejection> {
+        let there = order.stage == Stage::Trigger && wrong_side(order, self.mark_of(order));
+        let refused = there || short_of_trigger(order) || self.refuse_triggers;
+        refused.then(|| Rejection { status: "badTriggerPxRejected", text: format!("Invalid TP/SL price. asset={}", order.asset) })
+    }
+
     pub(crate) fn mark_of(&mut self, order: &Order) -> Decimal {
         let coin = self.coin_of(order);
         self.market.mark(self.system, &coin)
@@ -26,9 +39,8 @@ impl Hyperliquid {
 
     /// Takes an order that waits for the mark.
     pub(crate) fn arm(&mut self, order: Order) -> Value {
-        if wrong_side(&order, self.mark_of(&order)) {
-            let text = format!("Invalid TP/SL price. asset={}", order.asset);
-            return self.reject(order, Rejection { status: "badTriggerPxRejected", text });
+        if let Some(rejection) = self.unfit(&order) {
+            return self.reject(order, rejection);
         }
         let value = super::numbers::times(order.price.decimal(), order.quantity.decimal());
         if !order.reduce_only && value < Decimal::TEN {
@@ -81,7 +93,8 @@ impl Hyperliquid {
         match self.send(&order) {
             Ok(_) => {
                 order.paper = Some(paper_id(oid));
-                self.record(order);
+                // That it was triggered has been told.
+                self.orders.put(order);
                 self.settle(true, "reduceOnlyCanceled");
             }
             Err(rejection) => {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::account_info::fill;
 use super::accounts::Role;
 use super::numbers::{plain, text};
-use super::orders::Order;
+use super::orders::{Order, Stage, Tpsl, Trigger};
 use super::sign::Address;
 use super::state::Hyperliquid;
 
@@ -14,9 +14,15 @@ fn order(order: &Order) -> Value {
         "oid": order.oid, "cloid": order.cloid, "symbol": order.coin, "asset": order.asset, "side": if order.buy { "buy" } else { "sell" },
         "price": order.price, "quantity": order.quantity, "filled": order.filled, "status": order.status,
         "waits_for": Hyperliquid::waits_for(order), "reduce_only": order.reduce_only, "time_in_force": order.tif,
-        "trigger_price": order.trigger.map(|trigger| trigger.price), "nonce": order.nonce, "signer": order.signer.to_string(),
+        "trigger_price": order.trigger.map(|trigger| trigger.price), "trigger": order.trigger.map(trigger), "group": order.group, "nonce": order.nonce, "signer": order.signer.to_string(),
         "time": order.timestamp, "status_time": order.status_timestamp, "reason": order.why,
     })
+}
+
+/// Which exit it is, and what it does when it wakes.
+fn trigger(trigger: Trigger) -> Value {
+    let kind = if trigger.tpsl == Tpsl::Sl { "stop_loss" } else { "take_profit" };
+    json!({ "kind": kind, "price": trigger.price, "market": trigger.market, "position": trigger.position })
 }
 
 impl Hyperliquid {
@@ -32,6 +38,9 @@ impl Hyperliquid {
         let (accepted, rejected): (Vec<&Order>, Vec<&Order>) = self.orders.of(address).partition(|order| order.was_accepted());
         let (accepted, rejected): (Vec<Value>, Vec<Value>) =
             (accepted.into_iter().map(order).collect(), rejected.into_iter().map(order).collect());
+        // Those that wait for their entry too.
+        let waiting: Vec<Value> =
+            self.orders.of(address).filter(|order| order.is_open() && order.stage != Stage::Live).map(order).collect();
         let fills: Vec<Value> = self.fills.get(&address).into_iter().flatten().map(fill).collect();
         let now = self.system;
         let balances = |venue: &mut Self, spot| {
@@ -48,7 +57,8 @@ impl Hyperliquid {
             }
         }
         json!({
-            "name": account.name, "role": role, "orders": accepted, "rejected_orders": rejected, "fills": fills,
+            "name": account.name, "role": role, "orders": accepted, "rejected_orders": rejected, "waiting_triggers": waiting,
+            "fills": fills,
             "balances": { "perp": perp, "spot": spot }, "positions": positions, "equity": plain(self.market.equity(now, &account.id)),
             "volume": text(account.volume), "actions_used": account.actions_used,
             "agents": account.agents.iter().map(|agent| json!({

@@ -11,7 +11,7 @@ use super::envelope::Envelope;
 use super::limits;
 use super::sign::Address;
 use super::state::{Hyperliquid, RefusedRequest};
-use super::usage;
+use super::{usage, wire};
 use crate::json::Json;
 use crate::protocol::{Call, Class, Command, Connection, Frame, Group, Incoming, Protocol, Reply};
 
@@ -72,16 +72,18 @@ impl Protocol for Hyperliquid {
         if call.path != "/exchange" {
             let kind = body.as_ref().and_then(|body| body.text("type")).unwrap_or_default().to_owned();
             let account = body.as_ref().and_then(|body| Some(body.text("user")?.to_ascii_lowercase()));
-            return Class { kind, group: Group::Info, account };
+            return Class { kind, group: Group::Info, account, triggers: false };
         }
         let envelope = body.and_then(|body| Envelope::read(&body).ok());
         let kind = envelope.as_ref().map(|envelope| envelope.kind().to_owned()).unwrap_or_default();
+        let triggers = envelope.as_ref().is_some_and(|envelope| wire::has_triggers(&envelope.action));
         let who = envelope.and_then(|envelope| envelope.authorize(&self.accounts, &self.config.sources, self.now_ms()).ok());
-        Class { kind, group: Group::Action, account: who.map(|who| who.account.to_string()) }
+        Class { kind, group: Group::Action, account: who.map(|who| who.account.to_string()), triggers }
     }
 
-    fn handle(&mut self, now: Timestamp, call: &Call) -> Reply {
+    fn handle(&mut self, now: Timestamp, call: &Call, refuse_triggers: bool) -> Reply {
         self.at(now);
+        self.refuse_triggers = refuse_triggers;
         if !["/exchange", "/info"].contains(&call.path.as_str()) {
             return Reply::text(404, "Not Found");
         }

@@ -63,6 +63,15 @@ impl OrderWire {
     }
 }
 
+/// Whether an action places orders that wait for a trigger.
+pub(crate) fn has_triggers(action: &Json) -> bool {
+    let waits = |order: &Json| order.get("t").is_some_and(|kind| kind.get("trigger").is_some());
+    let placed = action.get("orders").map(Json::items).unwrap_or_default();
+    let replaced = action.get("modifies").map(Json::items).unwrap_or_default();
+    let one = action.get("order").into_iter();
+    placed.iter().chain(replaced.iter().filter_map(|modify| modify.get("order"))).chain(one).any(waits)
+}
+
 fn kind(value: &Json) -> Result<Kind, Malformed> {
     if let Some(limit) = value.get("limit") {
         let tif = limit.text("tif").filter(|tif| ["Gtc", "Ioc", "Alo", "FrontendMarket"].contains(tif)).ok_or(Malformed)?;
@@ -157,6 +166,16 @@ mod tests {
         for text in wrong {
             assert_eq!(order(text), Err(Malformed), "{text}");
         }
+    }
+
+    #[test]
+    fn triggers_are_seen_wherever_an_action_places_orders() {
+        let check = |text: &str, expected: bool| assert_eq!(has_triggers(&serde_json::from_str(text).unwrap()), expected, "{text}");
+        check(r#"{"type":"order","orders":[{"t":{"limit":{"tif":"Gtc"}}},{"t":{"trigger":{}}}]}"#, true);
+        check(r#"{"type":"order","orders":[{"t":{"limit":{"tif":"Gtc"}}}]}"#, false);
+        check(r#"{"type":"batchModify","modifies":[{"oid":1,"order":{"t":{"trigger":{}}}}]}"#, true);
+        check(r#"{"type":"modify","oid":1,"order":{"t":{"trigger":{}}}}"#, true);
+        check(r#"{"type":"noop"}"#, false);
     }
 
     #[test]

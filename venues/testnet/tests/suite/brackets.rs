@@ -167,3 +167,38 @@ fn scheduled_cancels_take_stops_too() {
     assert_eq!([status(&world, &cloids[0]), status(&world, &cloids[1])], ["scheduledCancel", "scheduledCancel"]);
     assert_eq!(world.account()["positions"]["HYPE"]["quantity"], "1");
 }
+
+#[test]
+fn a_stop_whose_limit_is_short_of_its_trigger_is_refused() {
+    let world = World::new();
+    long(&world);
+    for (buy, at, limit, taken) in [(false, "38", "38.1", false), (false, "38", "38", true), (true, "42", "41.9", false)] {
+        let placed = world.act(&one(trigger(buy, at, limit, "sl", &world.cloid()))).status();
+        let refused = placed["error"].as_str().is_some_and(|words| words.starts_with("Invalid TP/SL price."));
+        assert_eq!((placed["resting"].is_object(), refused), (taken, !taken), "{placed}");
+    }
+}
+
+#[test]
+fn the_truth_has_every_trigger_that_waits_and_what_for() {
+    let world = World::new();
+    long(&world);
+    let cloids: Vec<String> = (0..4).map(|_| world.cloid()).collect();
+    let bracket =
+        [limit(true, "39", "Gtc", &cloids[0]), trigger(false, "42", "40", "tp", &cloids[1]), trigger(false, "37", "35", "sl", &cloids[2])];
+    statuses(&world, &bracket, "normalTpsl");
+    world.act(&one(trigger(false, "38", "35", "sl", &cloids[3]))).status();
+    let waiting = || {
+        let listed = world.account()["waiting_triggers"].as_array().unwrap().clone();
+        let row = |order: &Value| (order["cloid"].clone(), order["waits_for"].clone(), order["trigger"]["kind"].clone());
+        listed.iter().map(row).collect::<Vec<_>>()
+    };
+    let row = |of: usize, what: &str, kind: &str| (json!(cloids[of]), json!(what), json!(kind));
+    let alone = row(3, "waitingForTrigger", "stop_loss");
+    assert_eq!(waiting(), [row(1, "waitingForFill", "take_profit"), row(2, "waitingForFill", "stop_loss"), alone.clone()]);
+    world.price("38.9");
+    assert_eq!(waiting(), [row(1, "waitingForTrigger", "take_profit"), row(2, "waitingForTrigger", "stop_loss"), alone]);
+    // Both stops sell; the take profit ends with its sibling.
+    world.price("36.5");
+    assert_eq!((waiting(), world.account()["positions"].clone()), (Vec::new(), json!({})));
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::world::{Answer, World, ask, eventually, limit, one};
+use crate::world::{Answer, World, ask, eventually, limit, one, orders, trigger};
 
 /// Places an order under a fault: what the client saw, and whether the venue has the order.
 fn under(world: &World, fault: &str, wait: Duration) -> (Answer, bool) {
@@ -164,6 +164,83 @@ fn requests_by_stream_have_faults_too() {
     stream.send(&json!({ "method": "post", "id": 1, "request": { "type": "action", "payload": envelope } }));
     assert_eq!(stream.next(), None);
     assert_eq!(world.taken(&cloid).len(), 1);
+}
+
+/// An entry with a stop and a take profit, and their names.
+fn bracket(world: &World) -> (Value, Vec<String>) {
+    let cloids: Vec<String> = (0..3).map(|_| world.cloid()).collect();
+    let entry = limit(true, "41", "Ioc", &cloids[0]);
+    let exits = [trigger(false, "44", "42", "tp", &cloids[1]), trigger(false, "37", "35", "sl", &cloids[2])];
+    (orders(&[vec![entry], exits.to_vec()].concat(), "normalTpsl"), cloids)
+}
+
+fn status(world: &World, cloid: &str) -> Value {
+    world.order_status(cloid)["order"]["status"].clone()
+}
+
+#[test]
+fn triggers_are_refused_while_their_entry_is_taken() {
+    let world = World::new();
+    world.fault("refuse_triggers", "order", 2);
+    // An order that waits for nothing is none of those.
+    assert!(world.act(&one(limit(true, "30", "Gtc", &world.cloid()))).status()["resting"].is_object());
+    let (action, cloids) = bracket(&world);
+    let answer = world.act(&action).ok()["response"]["data"]["statuses"].clone();
+    assert!(answer[0]["filled"].is_object(), "{answer}");
+    for (place, cloid) in cloids.iter().enumerate().skip(1) {
+        assert_eq!(answer[place]["error"], "Invalid TP/SL price. asset=3");
+        assert_eq!(status(&world, cloid), "badTriggerPxRejected");
+    }
+    let alone = || world.act(&one(trigger(false, "37", "35", "sl", &world.cloid()))).status();
+    assert_eq!(alone()["error"], "Invalid TP/SL price. asset=3");
+    assert!(alone()["resting"].is_object(), "a script is over when it is over");
+    let account = world.account();
+    assert_eq!((account["positions"]["HYPE"]["quantity"].clone(), account["rejected_orders"].as_array().unwrap().len()), (json!("1"), 3));
+    assert_eq!(world.truth()["faults"], json!([{ "fault": "refuse_triggers", "kind": "order", "count": 2 }]));
+    world.control("/faults", &json!({ "chances": [{ "fault": "refuse_triggers", "account": world.address, "per_mille": 1000 }] }));
+    assert!(alone()["error"].is_string());
+}
+
+#[test]
+fn triggers_have_every_fault_that_other_orders_have() {
+    for (fault, taken) in [("cut_before", false), ("cut_after", true), ("error_after", true), ("late_commit", true)] {
+        for refused in [false, true] {
+            let world = World::new();
+            world.control("/faults", &json!({ "late_commit_max": "100ms" }));
+            world.fault(fault, "order", 1);
+            if refused {
+                world.fault("refuse_triggers", "order", 1);
+            }
+            let (action, cloids) = bracket(&world);
+            assert_ne!(world.act(&action).clone(), Answer::Silence);
+            if taken {
+                eventually("it arrives", || (!world.taken(&cloids[0]).is_empty()).then_some(()));
+            }
+            let expected = match (taken, refused) {
+                (false, _) => Value::Null,
+                (true, false) => json!("open"),
+                (true, true) => json!("badTriggerPxRejected"),
+            };
+            assert_eq!([status(&world, &cloids[1]), status(&world, &cloids[2])], [expected.clone(), expected], "{fault} {refused}");
+        }
+    }
+    // A trigger that waits, alone or for its entry, is denied as any other order.
+    let world = World::new();
+    let (action, cloids) = bracket(&world);
+    world.act(&action).ok();
+    world.fault("false_not_found", "orderStatus", 1);
+    assert_eq!([status(&world, &cloids[2]), status(&world, &cloids[2])], [Value::Null, json!("open")]);
+    // And its frames get lost.
+    let mut stream = world.stream();
+    stream.subscribe(&json!({ "type": "orderUpdates", "user": world.address }));
+    world.fault("drop", "orderUpdates", 1);
+    world.price("36.5");
+    let told = stream.on("orderUpdates");
+    assert_eq!(
+        (&told["data"][0]["order"]["cloid"], &told["data"][0]["status"]),
+        (&json!(cloids[2]), &json!("filled")),
+        "`triggered` was lost"
+    );
 }
 
 #[test]
