@@ -67,7 +67,18 @@ pub(crate) fn is_immediate(request: &OrderRequest) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use omnivenue_core::model::exit::{ExitKind, Trigger};
+
     use super::*;
+
+    #[test]
+    fn what_waits_for_a_trigger_is_not_over_at_once() {
+        let text = r#"{"account":"a","symbol":"HYPE","market":"perp","side":"sell","quantity":"1","order":{"type":"market"},"worst_price":"34","leverage":"1","purpose":"close","reduce_only":true}"#;
+        let close: OrderRequest = serde_json::from_str(text).unwrap();
+        assert!(is_immediate(&close));
+        let trigger = Trigger { kind: ExitKind::StopLoss, price: "36".parse().unwrap() };
+        assert!(!is_immediate(&OrderRequest { trigger: Some(trigger), ..close }), "it may trade weeks after its request expired");
+    }
 
     #[test]
     fn what_is_written_reads_back_to_the_same_bytes() {

@@ -54,6 +54,9 @@ const STRANGERS_MAX: usize = 40;
 /// An order that is sent again must arrive in time.
 const TRAVEL: Duration = Duration::from_secs(1);
 
+/// The venue's word for an order that rests, or waits.
+const OPEN: &str = "open";
+
 fn before(moment: Timestamp, length: Duration) -> Timestamp {
     Timestamp::from_micros(moment.as_micros().saturating_sub(i64::try_from(length.as_micros()).unwrap_or(i64::MAX)))
 }
@@ -113,8 +116,14 @@ impl<'a> Desk<'a> {
 
     /// The order with all its trades, and totals that agree.
     pub(crate) async fn completed(&self, state: &wire::OrderState) -> Result<OrderReport, VenueError> {
+        // A stop may have waited for weeks: the trades since it was placed are many, and none before it woke is its own.
+        let sleeper = state.order.wakes_at_the_market();
+        if sleeper && state.status == OPEN {
+            return self.report(state, &[]);
+        }
+        let since = if sleeper { state.status_timestamp } else { state.order.timestamp };
         // Trades are asked for after the order: what its state counts is among them.
-        let trades = self.shared_trades(Timestamp::from_millis(state.order.timestamp)).await?;
+        let trades = self.shared_trades(Timestamp::from_millis(since)).await?;
         self.report(state, &trades.fills)
     }
 
@@ -253,7 +262,7 @@ impl Question<'_> {
 
 /// An order that is listed as open.
 fn resting(order: &wire::Order) -> wire::OrderState {
-    wire::OrderState { order: order.clone(), status: "open".into(), status_timestamp: order.timestamp }
+    wire::OrderState { order: order.clone(), status: OPEN.into(), status_timestamp: order.timestamp }
 }
 
 /// Finds out what became of an order.

@@ -296,6 +296,9 @@ pub struct Order {
     /// Whether it sleeps, or slept, until a trigger; absent in some lists and in the stream.
     #[serde(default)]
     pub is_trigger: bool,
+    /// Such as `Limit` or `Stop Market`; absent in some lists and in the stream.
+    #[serde(default)]
+    pub order_type: Option<String>,
     /// The triggers that wait for it to fill, in `frontendOpenOrders`; one that cannot be read is left out, and is then asked for by its name.
     #[serde(default, deserialize_with = "readable")]
     pub children: Vec<Order>,
@@ -308,6 +311,12 @@ fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Order>, D:
 }
 
 impl Order {
+    /// Whether it trades at the market when it wakes, all of it at once, and never before.
+    #[must_use]
+    pub fn wakes_at_the_market(&self) -> bool {
+        self.is_trigger && self.order_type.as_deref().is_some_and(|kind| kind.ends_with("Market"))
+    }
+
     /// The order and all that waits for it, each for itself.
     #[must_use]
     pub fn with_children(mut self) -> Vec<Self> {
@@ -331,6 +340,7 @@ pub struct OrderState {
 /// `orderStatus`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "status", rename_all = "camelCase")]
+#[allow(clippy::large_enum_variant, reason = "answers are read one at a time and live shortly")]
 pub enum OrderStatus {
     /// There it is.
     Order {
@@ -538,7 +548,7 @@ mod tests {
         let all: Vec<Order> = open.into_iter().flat_map(Order::with_children).collect();
         let shown: Vec<(u64, bool, bool)> = all.iter().map(|order| (order.oid, order.is_trigger, order.cloid.is_some())).collect();
         assert_eq!(shown, [(301, false, true), (302, true, true), (303, true, true), (304, true, false)]);
-        assert!(all.iter().all(|order| order.children.is_empty()));
+        assert!(all.iter().all(|order| order.children.is_empty() && order.wakes_at_the_market() == order.is_trigger));
     }
 
     #[test]

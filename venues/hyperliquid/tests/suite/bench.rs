@@ -17,6 +17,8 @@ use omnivenue_hyperliquid::{Config, Environment, Hyperliquid, HyperliquidAccount
 use omnivenue_testnet::{AccountConfig, HyperliquidConfig, Testnet};
 use serde_json::{Value, json};
 
+use crate::mint::Mint;
+
 /// Reads a name or a number that a test writes.
 pub(crate) fn parse<T: std::str::FromStr>(text: &str) -> T {
     text.parse().unwrap_or_else(|_| panic!("`{text}` does not fit"))
@@ -65,6 +67,16 @@ impl World {
         self.testnet.truth()["venues"]["hyperliquid"]["accounts"][address].clone()
     }
 
+    /// The orders of the main account that really wait for their trigger or their entry.
+    pub(crate) fn waiting(&self) -> Vec<Value> {
+        self.truth(&self.main.address)["waiting_triggers"].as_array().unwrap().clone()
+    }
+
+    /// How many requests of a kind the venue has looked at.
+    pub(crate) fn requests(&self, kind: &str) -> u64 {
+        self.testnet.truth()["venues"]["hyperliquid"]["requests"][kind].as_u64().unwrap_or(0)
+    }
+
     /// The orders that the venue really took from the main account.
     pub(crate) fn orders(&self) -> Vec<Value> {
         self.truth(&self.main.address)["orders"].as_array().unwrap().clone()
@@ -100,9 +112,11 @@ pub(crate) struct Bench {
     placed: Vec<Journaled<Prepared>>,
     count: u64,
     market: Market,
+    /// Makes exits.
+    pub(crate) mint: Mint,
 }
 
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     SystemEnv::shared().now()
 }
 
@@ -144,11 +158,13 @@ impl Bench {
         let mut setup = setup(&*hyperliquid, market);
         let venue = VenueSetup::new(hyperliquid.capabilities().clone(), instruments, &setup.assets);
         setup.venues.insert(hyperliquid.id().clone(), venue);
+        let quotes = hyperliquid.quotes().await.unwrap();
+        let mint = Mint::new(setup.clone(), &hyperliquid, &account, quotes.clone());
         let store = MemoryStore::new();
         let accounts = vec![Arc::clone(&account) as Arc<dyn Account>];
         let kernel = Kernel::open(setup, accounts, Arc::new(store.clone())).unwrap();
-        let mut bench = Self { hyperliquid, account, kernel, store, placed: Vec::new(), count: 0, market };
-        for quote in bench.hyperliquid.quotes().await.unwrap() {
+        let mut bench = Self { hyperliquid, account, kernel, store, placed: Vec::new(), count: 0, market, mint };
+        for quote in quotes {
             let venue = bench.hyperliquid.id().clone();
             drop(bench.kernel.input(now(), Input::Quote { venue, quote }));
         }

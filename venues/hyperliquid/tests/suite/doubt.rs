@@ -110,8 +110,10 @@ async fn a_used_nonce_and_no_order_is_absence_only_after_the_deadline() {
     let world = World::start();
     let mut bench = Bench::open(&world).await;
     let order = bench.order(json!({})).await;
-    // Burned before it was ever sent, as by an earlier life of this process.
-    assert!(matches!(bench.probe(&order, false).await, Evidence::AbsentForever { .. }));
+    // Burned before it was ever sent, by an earlier life of this process, which this one has forgotten.
+    let earlier = bench.hyperliquid.trader(world.login(Market::Perp)).unwrap();
+    let permission = ProbePermission { may_resend: false, now: omnivenue_kit::clock::wall() };
+    assert!(matches!(earlier.probe(&order, permission).await.unwrap(), Evidence::AbsentForever { .. }));
     assert_eq!(bench.account.place(&order).await.unwrap_err().effect, Effect::Unknown);
     for may_resend in [true, false] {
         match bench.probe(&order, may_resend).await {
@@ -121,6 +123,9 @@ async fn a_used_nonce_and_no_order_is_absence_only_after_the_deadline() {
     }
     let Evidence::AbsentForever { evidence } = bench.settle(&order).await else { panic!() };
     assert!(evidence.contains("after it expired"), "{evidence}");
+    // Whoever burned it still knows.
+    let Evidence::AbsentForever { evidence } = earlier.probe(&order, permission).await.unwrap() else { panic!() };
+    assert!(evidence.contains("was burned before"), "{evidence}");
     assert_eq!(world.orders().len(), 0);
 }
 

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests too fail by panicking")]
 
 mod bench;
+mod mint;
 
 mod account;
 mod doubt;
 mod engine;
+mod exits;
 mod streams;
 mod trading;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use omnivenue_core::model::order::{OrderReport, OrderStatus};
 use omnivenue_core::venue::{Account, Quote, Sink, Venue, VenueError};
+use omnivenue_hyperliquid::action::{CancelByOid, Order, OrderKind, Tif};
+use omnivenue_hyperliquid::wire::ItemStatus;
 use serde_json::json;
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
@@ -14,23 +16,33 @@ use crate::bench::{Bench, World, parse, resting};
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Followed {
+pub(crate) struct Followed {
     reports: Receiver<OrderReport>,
     over: JoinHandle<Result<(), VenueError>>,
 }
 
 impl Followed {
     /// Follows the account, and waits until it really does: a foreign order is told.
-    async fn start(bench: &mut Bench) -> Self {
+    pub(crate) async fn start(bench: &Bench) -> Self {
         let (sink, reports) = Sink::bounded(1024);
         let account = Arc::clone(&bench.account);
         let over = tokio::spawn(async move { account.stream(sink).await });
         let mut followed = Self { reports, over };
+        let asset = bench.hyperliquid.listing(&parse("HYPE")).unwrap().asset;
+        let foreign = Order {
+            asset,
+            is_buy: true,
+            price: "30".into(),
+            size: "1".into(),
+            reduce_only: false,
+            kind: OrderKind::Limit { tif: Tif::Gtc },
+            cloid: None,
+        };
         for _ in 0..100 {
-            let probe = bench.order(resting()).await;
-            bench.place(&probe).await.unwrap();
+            let placed = bench.account.place_batch(vec![foreign.clone()]).await.unwrap();
+            let [ItemStatus::Resting { oid }] = placed[..] else { panic!("{placed:?}") };
             let told = tokio::time::timeout(Duration::from_millis(200), followed.reports.recv()).await;
-            bench.account.cancel(&parse("HYPE"), probe.client_order_id()).await.unwrap();
+            bench.account.cancel_by_oid(vec![CancelByOid { asset, oid }]).await.unwrap();
             if told.is_ok() {
                 return followed;
             }
@@ -39,7 +51,7 @@ impl Followed {
     }
 
     /// Waits for a report that fits.
-    async fn until(&mut self, fits: impl Fn(&OrderReport) -> bool) -> OrderReport {
+    pub(crate) async fn until(&mut self, fits: impl Fn(&OrderReport) -> bool) -> OrderReport {
         let found = async {
             loop {
                 let report = self.reports.recv().await.expect("the stream goes on");
@@ -51,7 +63,7 @@ impl Followed {
         tokio::time::timeout(PATIENCE, found).await.expect("it is told in time")
     }
 
-    async fn end(self) -> VenueError {
+    pub(crate) async fn end(self) -> VenueError {
         tokio::time::timeout(PATIENCE, self.over).await.expect("it ends").unwrap().unwrap_err()
     }
 }
@@ -60,7 +72,7 @@ impl Followed {
 async fn orders_and_trades_are_told_under_our_names() {
     let world = World::start();
     let mut bench = Bench::open(&world).await;
-    let mut followed = Followed::start(&mut bench).await;
+    let mut followed = Followed::start(&bench).await;
     let order = bench.order(json!({})).await;
     bench.place(&order).await.unwrap();
     let filled = followed.until(|report| report.client_order_id == *order.client_order_id() && report.status == OrderStatus::Filled).await;
@@ -82,7 +94,7 @@ async fn orders_and_trades_are_told_under_our_names() {
 async fn frames_that_come_twice_or_late_change_nothing() {
     let world = World::start();
     let mut bench = Bench::open(&world).await;
-    let mut followed = Followed::start(&mut bench).await;
+    let mut followed = Followed::start(&bench).await;
     for fault in ["duplicate", "reorder"] {
         let order = bench.order(json!({})).await;
         world.fault(fault, "stream", 2);
@@ -97,7 +109,7 @@ async fn frames_that_come_twice_or_late_change_nothing() {
 async fn a_connection_that_is_cut_is_an_error() {
     let world = World::start();
     let mut bench = Bench::open(&world).await;
-    let followed = Followed::start(&mut bench).await;
+    let followed = Followed::start(&bench).await;
     world.fault("cut_stream", "orderUpdates", 1);
     let order = bench.order(json!({})).await;
     bench.place(&order).await.unwrap();
@@ -109,7 +121,7 @@ async fn a_trade_that_was_never_streamed_is_told_and_ends_the_stream() {
     for (fault, kind) in [("drop", "userFills"), ("silent_stream", "stream")] {
         let world = World::start();
         let mut bench = Bench::open(&world).await;
-        let mut followed = Followed::start(&mut bench).await;
+        let mut followed = Followed::start(&bench).await;
         world.fault(fault, kind, 1);
         let order = bench.order(json!({})).await;
         bench.place(&order).await.unwrap();
