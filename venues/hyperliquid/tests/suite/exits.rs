@@ -369,6 +369,20 @@ async fn a_stop_closes_what_is_held_and_never_more() {
 }
 
 #[tokio::test]
+async fn an_entry_that_fills_in_part_is_protected_for_what_filled() {
+    let world = World::with(|config| config.depth = Some(parse("38")));
+    let mut bench = Bench::open(&world).await;
+    let (entry, [stop, profit]) = bracket(&mut bench, json!({"sizing": {"quantity": "2"}})).await;
+    let part = place(&bench, &entry).await;
+    assert!(part.status == OrderStatus::Canceled && part.filled_quantity < parse("1") && part.filled_quantity > parse("0.9"), "{part:?}");
+    assert_eq!([status(&bench, &stop).await, status(&bench, &profit).await], [OrderStatus::Open, OrderStatus::Open]);
+    world.price("HYPE", "35.9");
+    let (hit, other) = (present(bench.settle(&stop).await), present(bench.settle(&profit).await));
+    assert_eq!((hit.status, hit.filled_quantity), (OrderStatus::Canceled, part.filled_quantity), "{hit:?}");
+    assert_eq!((other.status, size(&bench).await.as_str()), (OrderStatus::Canceled, "0"));
+}
+
+#[tokio::test]
 async fn after_a_restart_exits_are_found_by_what_was_journaled() {
     // Each process counts for itself what all of them ask from one address.
     let world = World::with(|config| config.limits.ip_weight = 10_000);
