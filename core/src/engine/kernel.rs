@@ -13,11 +13,13 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::pending::Pending;
+use super::report::{self, Health, Present};
 use crate::executor::{
     Archived, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token, VenueSetup, step,
 };
 use crate::journal::{Archive, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, LegRef, StoreError};
 use crate::model::close::{CloseRequest, CloseTarget};
+use crate::model::execution::Execution;
 use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueId, VenueSymbol};
 use crate::model::instrument::Instrument;
 use crate::model::order::OrderRequest;
@@ -448,6 +450,22 @@ impl Kernel {
     /// The record of an execution that is no longer at hand: from the journal, and from what is on its way there.
     fn rebuild(&self, number: ExecutionNumber) -> Result<Option<ExecutionRecord>, StoreError> {
         rebuild(&*self.archive, number, self.pending.events(number)?)
+    }
+
+    /// What became of a signal or request, in its published form; `None` when it never was.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the journal cannot be read.
+    pub fn published(&self, id: &SignalId) -> Result<Option<Execution>, StoreError> {
+        let Some(number) = self.execution_of(id)? else { return Ok(None) };
+        let record = self.execution(number)?;
+        Ok(record.map(|record| report::execution(&record, Some(Present { setup: &self.setup, state: &self.state }))))
+    }
+
+    /// How things stand, in the published form.
+    #[must_use]
+    pub fn health(&self, now: Now) -> Health {
+        report::health(&self.setup, &self.state, now.monotonic, (self.seq, self.durable))
     }
 
     fn archived(&self, id: &SignalId) -> Result<Option<Archived>, StoreError> {

@@ -123,6 +123,33 @@ pub struct UnknownOrder {
     pub ask_at: Option<Timestamp>,
 }
 
+/// Something that must become flat and is closed again and again until it is: an orphan leg, an exit, a position without its stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DutyReport {
+    /// The signal; absent when all of the position is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal_id: Option<SignalId>,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The account.
+    pub account: AccountId,
+    /// The instrument.
+    pub instrument: VenueSymbol,
+    /// How much of it is still held, in base units.
+    pub quantity: Quantity,
+    /// Why, as a stable code.
+    pub code: String,
+    /// Why, as a sentence.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often a close of it was begun.
+    pub tries: u32,
+    /// Why it is not closed yet, as far as is known: what the latest close came to, or why none can be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
 /// A latch of the kill switch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KillLatch {
@@ -145,6 +172,9 @@ pub struct Health {
     pub kills: Vec<KillLatch>,
     /// Orders that may have taken effect.
     pub unknown: Vec<UnknownOrder>,
+    /// What must become flat and is not yet.
+    #[serde(default)]
+    pub duties: Vec<DutyReport>,
     /// The last entry decided.
     pub seq: u64,
     /// The last entry that is durable.
@@ -186,7 +216,7 @@ pub(super) fn execution(record: &ExecutionRecord, present: Option<Present<'_>>) 
     let unknown = record.legs.iter().any(|leg| matches!(leg.state, LegState::Unknown { .. }));
     let status = if unknown {
         ExecutionStatus::Unresolved
-    } else if record.legs.iter().all(|leg| leg.state.is_done()) {
+    } else if record.legs.iter().all(|leg| leg.state.is_done() && !record.is_unwinding(leg)) {
         ExecutionStatus::Done
     } else {
         ExecutionStatus::Working
@@ -200,11 +230,19 @@ fn leg_report(record: &ExecutionRecord, index: usize, leg: &LegRecord, present: 
     let order = leg.orders.last();
     let id = order.map(|order| order.intent.client_order_id().clone());
     let (outcome, code, reason) = match &leg.state {
+        LegState::Done { outcome, .. } if record.is_unwinding(leg) => {
+            let why = record.failed_group(leg).map(|why| format!("it is being closed again: {}", why.reason));
+            (Some(*outcome), Some("unwind".to_owned()), why)
+        }
         LegState::Done { outcome, why } => {
             (Some(*outcome), why.as_ref().map(|why| why.code.clone()), why.as_ref().map(|why| why.reason.clone()))
         }
         LegState::Unknown { why, since } => {
-            (None, Some("unknown".to_owned()), Some(unknown_words(leg, id.as_ref(), why, *since, &asked_at)))
+            let mut words = unknown_words(leg, id.as_ref(), why, *since, &asked_at);
+            if let Some(failed) = record.failed_group(leg) {
+                words.push_str(&format!(". Its group failed ({}): what it turns out to have filled is closed again", failed.reason));
+            }
+            (None, Some("unknown".to_owned()), Some(words))
         }
         _ => (None, None, None),
     };
@@ -426,6 +464,32 @@ fn unknown_orders(book: &Book, asked_at: impl Fn(&ClientOrderId) -> Option<Times
     book.unsettled().filter_map(unknown).collect()
 }
 
+/// What must become flat; `held_up` says why nothing can be sent on an account.
+fn duties(book: &Book, held_up: impl Fn(&AccountId) -> Option<String>) -> Vec<DutyReport> {
+    let came_to = |number: ExecutionNumber| {
+        let leg = book.execution(number)?.legs.first()?;
+        match &leg.state {
+            LegState::Unknown { why, .. } => Some(format!("the latest close may have taken effect: {why}")),
+            LegState::Done { outcome: Outcome::Filled, .. } | LegState::Done { why: None, .. } => None,
+            LegState::Done { outcome, why: Some(why) } => Some(format!("the latest close was {outcome} ({}): {}", why.code, why.reason)),
+            _ => None,
+        }
+    };
+    let report = |(lot, duty): (&crate::model::close::Lot, &crate::executor::Duty)| DutyReport {
+        signal_id: lot.signal.clone(),
+        deployment: lot.deployment.clone(),
+        account: lot.account.clone(),
+        instrument: lot.instrument.clone(),
+        quantity: book.ledger().left_of(lot).unwrap_or_default(),
+        code: duty.why.code.clone(),
+        reason: duty.why.reason.clone(),
+        since: duty.since,
+        tries: duty.tries,
+        failure: held_up(&lot.account).or_else(|| came_to(duty.close?)),
+    };
+    book.duties().map(report).collect()
+}
+
 fn kills(book: &Book) -> Vec<KillLatch> {
     book.kills().map(|(scope, kill)| KillLatch { scope: scope.to_string(), mode: kill.mode, reason: kill.reason.clone() }).collect()
 }
@@ -456,6 +520,10 @@ pub(super) fn health(setup: &Setup, state: &State, monotonic: u64, (seq, durable
         accounts,
         kills: kills(book),
         unknown: unknown_orders(book, |id| state.asked_at(id)),
+        duties: duties(book, |account| {
+            let why = state.account_failure(account).map(|why| format!(": {why}")).unwrap_or_default();
+            (!state.is_ready(account)).then(|| format!("{account} cannot trade yet{why}"))
+        }),
         seq,
         durable_seq,
         positions: book.ledger().positions().count(),
@@ -551,6 +619,7 @@ impl Books {
             accounts: Vec::new(),
             kills: kills(&self.book),
             unknown: unknown_orders(&self.book, |_| None),
+            duties: duties(&self.book, |_| None),
             seq: self.seq,
             durable_seq: self.seq,
             positions: self.book.ledger().positions().count(),
@@ -572,8 +641,10 @@ pub(super) fn is_settled(record: &ExecutionRecord) -> bool {
 /// Whether the execution opened anything: for exit codes and summaries.
 #[must_use]
 pub fn opened_anything(execution: &Execution) -> bool {
-    execution
-        .legs
-        .iter()
-        .any(|leg| matches!(leg.outcome, Some(Outcome::Filled | Outcome::PartiallyFilled)) || !leg.filled_quantity.is_zero())
+    let opened = |leg: &LegReport| match leg.outcome {
+        Some(Outcome::Unwound) => false,
+        Some(Outcome::Filled | Outcome::PartiallyFilled) => true,
+        _ => !leg.filled_quantity.is_zero(),
+    };
+    execution.legs.iter().any(opened)
 }

@@ -345,8 +345,7 @@ impl Shell {
                 return drop(answer.send(Ok(report::equity(state.book(), state.marks(), Some(self.kernel.setup())))));
             }
             Command::Health(answer) => {
-                let seqs = (self.kernel.seq(), self.kernel.durable());
-                return drop(answer.send(Ok(report::health(self.kernel.setup(), state, now.monotonic, seqs))));
+                return drop(answer.send(Ok(self.kernel.health(now))));
             }
             Command::Attach(queue) => return self.agents.push(queue),
             Command::Shutdown(leave_unprotected, answer) => {
@@ -362,9 +361,7 @@ impl Shell {
     }
 
     fn find(&self, id: &crate::model::ids::SignalId) -> Result<Option<crate::model::execution::Execution>, EngineError> {
-        let Some(number) = self.kernel.execution_of(id)? else { return Ok(None) };
-        let record = self.kernel.execution(number)?;
-        Ok(record.map(|record| report::execution(&record, Some(self.present()))))
+        Ok(self.kernel.published(id)?)
     }
 
     fn carry_out(&mut self, tasks: Vec<Task>) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::moving::Moving;
+use super::unwinding::{GroupVerdict, Groups};
 use super::upkeep::{Duty, Guard, Upkeep};
 use crate::journal::{Admission, Command, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef, Verdict};
 use crate::ledger::{Held, Ledger, Owner, PositionKey, Trade, pairs};
@@ -112,6 +113,9 @@ pub struct ExecutionRecord {
     pub admission: Admission,
     /// Its legs.
     pub legs: Vec<LegRecord>,
+    /// Whether the legs of a deployment stand, where the signal made a group of them and it is decided.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<DeploymentId, GroupVerdict>,
 }
 
 impl ExecutionRecord {
@@ -134,7 +138,8 @@ impl ExecutionRecord {
     /// Whether nothing more can happen to it, as far as is known.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.legs.iter().all(|leg| leg.state.is_done() && !leg.orders.iter().any(OrderRecord::is_unsettled))
+        let over = |leg: &LegRecord| leg.state.is_done() && !leg.orders.iter().any(OrderRecord::is_unsettled);
+        self.legs.iter().all(|leg| over(leg) && !self.is_unwinding(leg))
     }
 }
 
@@ -176,6 +181,8 @@ pub struct Book {
     ledger: Ledger,
     #[serde(default)]
     upkeep: Upkeep,
+    #[serde(default)]
+    groups: Groups,
     #[serde(with = "pairs")]
     kills: BTreeMap<KillScope, Kill>,
     halts: BTreeMap<AccountId, Reason>,
@@ -303,6 +310,32 @@ impl Book {
     #[must_use]
     pub fn duty(&self, lot: &Lot) -> Option<&Duty> {
         self.upkeep.duty(lot)
+    }
+
+    /// The groups of legs of which it is not decided whether they stand.
+    pub fn undecided(&self) -> impl Iterator<Item = (ExecutionNumber, &DeploymentId)> {
+        self.groups.undecided()
+    }
+
+    /// The deployments whose legs of an execution are an undecided group.
+    pub fn undecided_of(&self, execution: ExecutionNumber) -> impl Iterator<Item = &DeploymentId> {
+        self.groups.undecided_of(execution)
+    }
+
+    /// Whether a deployment's legs of an execution are a group that is not decided.
+    #[must_use]
+    pub fn is_undecided(&self, execution: ExecutionNumber, deployment: &DeploymentId) -> bool {
+        self.groups.is_undecided(execution, deployment)
+    }
+
+    /// The legs of failed groups of which a position still holds something.
+    pub fn unwinding(&self, key: &PositionKey) -> impl Iterator<Item = LegRef> {
+        self.groups.unwinding(key)
+    }
+
+    /// The legs of failed groups of which an account still holds something.
+    pub fn unwinding_on(&self, account: &AccountId) -> impl Iterator<Item = LegRef> {
+        self.groups.unwinding_on(account)
     }
 
     /// The exits of an entry leg, while anything of it is held.
@@ -434,7 +467,10 @@ impl Book {
             Event::Unhalted { account, .. } => drop(self.halts.remove(account)),
             Event::Funded { account, asset, amount } => self.ledger.fund(account, asset, *amount),
             Event::External { account, symbol, quantity, .. } => self.ledger.set_external(account, symbol, *quantity),
-            Event::GroupDecided { .. } | Event::Approved { .. } | Event::LegDecided { .. } | Event::BreakerChanged { .. } => {}
+            Event::GroupDecided { execution, deployment, stands, why } => {
+                self.decide_group(*execution, deployment, GroupVerdict { stands: *stands, why: why.clone() })?;
+            }
+            Event::Approved { .. } | Event::LegDecided { .. } | Event::BreakerChanged { .. } => {}
             Event::MustClose { lot, why, at } => self.upkeep.must_close(lot, why, *at),
             Event::Relieved { lot, .. } => self.upkeep.relieve(lot),
             Event::GuardMoved { leg, best } => self.upkeep.moved(*leg, *best),
@@ -460,7 +496,7 @@ impl Book {
         if let Command::Close(CloseRequest { target: CloseTarget::Lot(lot), .. }) = &header.command {
             self.upkeep.pursued(lot, header.number);
         }
-        self.executions.insert(header.number, Arc::new(ExecutionRecord { admission: header, legs: Vec::new() }));
+        self.executions.insert(header.number, Arc::new(ExecutionRecord { admission: header, legs: Vec::new(), groups: BTreeMap::new() }));
     }
 
     /// Notes where an execution turns next if a leg comes to nothing.
@@ -483,6 +519,9 @@ impl Book {
             None => LegState::Planned,
         };
         record.legs.push(LegRecord { plan: plan.clone(), state, orders: Vec::new(), held: Held::default(), timings: plan.timings });
+        if record.required(&plan.deployment).is_some() && !record.groups.contains_key(&plan.deployment) {
+            self.groups.begin(execution, plan.deployment.clone());
+        }
         if plan.ended.is_none() {
             self.planned.insert(at);
             self.note_moving(at);
@@ -525,6 +564,24 @@ impl Book {
         let Some(record) = self.executions.get(&at.execution) else { return };
         if let Some(leg) = record.legs.get(at.leg) {
             self.moving.note(at, leg, record.purpose(), self.planned.contains(&at));
+        }
+    }
+
+    fn decide_group(&mut self, number: ExecutionNumber, deployment: &DeploymentId, verdict: GroupVerdict) -> Result<(), FoldError> {
+        let record = self.executions.get_mut(&number).map(Arc::make_mut).ok_or(FoldError::UnknownLeg(LegRef::of(number, 0)))?;
+        record.groups.insert(deployment.clone(), verdict);
+        self.groups.decide(number, deployment);
+        self.settle(number);
+        Ok(())
+    }
+
+    /// Notes which of an execution's legs have traded although their group failed, and are still held.
+    fn note_unwinding(&mut self, number: ExecutionNumber) {
+        let Some(record) = self.executions.get(&number).filter(|record| !record.groups.is_empty()) else { return };
+        for (index, leg) in record.legs.iter().enumerate() {
+            if let Some(lot) = record.lot_of(leg) {
+                self.groups.note(lot, LegRef::of(number, index), record.is_unwinding(leg));
+            }
         }
     }
 
@@ -687,16 +744,11 @@ impl Book {
     /// An entry with exits has traded: what it bought or sold is guarded from now on.
     fn guard_leg(&mut self, at: LegRef, since: Timestamp) -> Result<(), FoldError> {
         let Some((record, leg)) = self.find(at) else { return Err(FoldError::UnknownLeg(at)) };
-        let (Command::Signal(signal), Some(symbol), Some(order)) = (&record.admission.command, &leg.plan.symbol, &leg.plan.order) else {
+        let (Command::Signal(signal), Some(order)) = (&record.admission.command, &leg.plan.order) else {
             return Ok(());
         };
         let Some(exits) = signal.exits else { return Ok(()) };
-        let lot = Lot {
-            deployment: leg.plan.deployment.clone(),
-            account: leg.plan.account.clone(),
-            instrument: symbol.clone(),
-            signal: Some(signal.id.clone()),
-        };
+        let Some(lot) = record.lot_of(leg) else { return Ok(()) };
         if self.ledger.left_of(&lot)?.is_zero() {
             return Ok(());
         }
@@ -850,6 +902,7 @@ impl Book {
         let (legs, finished) = (record.legs.len(), record.is_finished());
         (0..legs).for_each(|leg| self.note_moving(LegRef::of(number, leg)));
         self.note_exits(number);
+        self.note_unwinding(number);
         if finished {
             self.finish(number);
         }

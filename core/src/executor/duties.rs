@@ -5,6 +5,7 @@ use super::book::Book;
 use super::setup::Setup;
 use super::step::{Live, State, Step, Timer};
 use crate::journal::{Event, LegRef};
+use crate::ledger::PositionKey;
 use crate::model::close::{CloseRequest, CloseTarget, Lot};
 use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, SignalId};
@@ -32,7 +33,8 @@ impl Step<'_> {
         let code = duty.why.code.clone();
         if self.is_dust(lot) {
             let why = Reason::new("dust", format!("{} is less than can be traded", self.left_of(lot)));
-            return self.emit(Event::Relieved { lot: lot.clone(), why });
+            self.emit(Event::Relieved { lot: lot.clone(), why });
+            return self.settle_unwound(&PositionKey::of(lot));
         }
         let id = engine_id(&code, self.book.next_execution());
         self.admit_close(CloseRequest::new(id, CloseTarget::Lot(lot.clone())));

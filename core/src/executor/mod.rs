@@ -6,6 +6,7 @@ mod closing;
 mod duties;
 mod emergency;
 mod exits;
+mod groups;
 mod guarding;
 mod ids;
 mod moving;
@@ -14,6 +15,7 @@ mod recovery;
 mod resolver;
 mod setup;
 mod step;
+mod unwinding;
 mod upkeep;
 
 pub use self::book::{Book, ExecutionRecord, FoldError, Kill, LegRecord, OrderRecord, RETAINED};
@@ -23,4 +25,5 @@ pub use self::setup::{
     AccountSetup, AccountShare, AgentSetup, Breakers, DeploymentSetup, DriftPolicy, Limits, Setup, StopRequirement, Timing, VenueSetup,
 };
 pub use self::step::{Archived, CommandError, Decided, Effect, Input, Now, Output, State, Timer, Token, step};
+pub use self::unwinding::GroupVerdict;
 pub use self::upkeep::{Duty, Guard};

@@ -5,13 +5,14 @@ use std::time::Duration;
 use super::book::ExecutionRecord;
 use super::ids::client_order_id;
 use super::step::{CommandError, Effect, Step, Timer, Token};
-use crate::gates;
+use crate::gates::{self, Cleared};
 use crate::journal::{Command, Event, ExecutionNumber, Failure, Intent, LegRef};
 use crate::ledger::PositionKey;
 use crate::model::execution::{LegState, Outcome, Reason, Timings};
 use crate::model::ids::{AccountId, ClientOrderId, VenueSymbol};
 use crate::model::number::Price;
-use crate::model::order::{OrderEvent, OrderReport, OrderState, Purpose};
+use crate::model::order::{OrderEvent, OrderReport, OrderRequest, OrderState, Purpose};
+use crate::model::signal::LegPolicy;
 use crate::model::time::Timestamp;
 use crate::venue::{Effect as Happened, ErrorKind, NonceRule, Prepared, Ticket};
 
@@ -22,9 +23,20 @@ const CLOSES_ASKED: usize = 2;
 /// How long the trades of an order may take to follow the answer that says how much traded, before they are asked for.
 const TRADES_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Why a leg's order is not prepared now.
+enum Held {
+    /// Something else comes first, and then asks for it.
+    Waits,
+    /// It is tried again after a pause.
+    Again(Duration),
+    /// It never will be.
+    Ended(Outcome, Reason),
+}
+
 impl Step<'_> {
     /// Moves every leg of an execution that waits, and tells whoever waits for it.
     pub(super) fn advance(&mut self, execution: ExecutionNumber) {
+        self.begin_groups(execution);
         let waiting: Vec<LegRef> = self.book.planned_of(execution).collect();
         waiting.into_iter().for_each(|at| self.ask_ready(at));
         self.effect(Effect::Changed { execution });
@@ -43,7 +55,8 @@ impl Step<'_> {
         let its_turn = record.purpose() == Purpose::Entry
             || (self.book.closing(&leg.plan.account, symbol).is_none() && self.closes_asked(&leg.plan.account, symbol) < CLOSES_ASKED);
         let account_ready = self.live.accounts.get(&leg.plan.account).is_some_and(|account| account.ready);
-        if !planned || !its_turn || !account_ready || self.live.asked_ready.contains(&at) {
+        let asked = self.live.asked_ready.contains(&at) || self.live.gathered.contains_key(&at);
+        if !planned || !its_turn || !account_ready || asked {
             return;
         }
         let Some(request) = leg.plan.request(record.purpose()) else { return };
@@ -100,7 +113,31 @@ impl Step<'_> {
             let pause = self.backoff(2);
             return self.wake_after(pause, Timer::Retry(at));
         }
-        let Some((record, leg)) = self.book.find(at) else { return };
+        if purpose != Purpose::Entry || !self.gather(at) {
+            self.send(at);
+        }
+    }
+
+    /// Has a leg's order prepared, priced and cleared as of now. `false` when it is not: it ended, or waits.
+    pub(super) fn send(&mut self, at: LegRef) -> bool {
+        match self.clear(at) {
+            Ok((cleared, ticket)) => self.effect(Effect::Prepare { leg: at, cleared, ticket }),
+            Err(Held::Waits) => return false,
+            Err(Held::Again(pause)) => {
+                self.wake_after(pause, Timer::Retry(at));
+                return false;
+            }
+            Err(Held::Ended(outcome, why)) => {
+                self.end_leg(at, outcome, why);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn clear(&mut self, at: LegRef) -> Result<(Cleared<OrderRequest>, Ticket), Held> {
+        let Some((record, leg)) = self.book.find(at) else { return Err(Held::Waits) };
+        let purpose = record.purpose();
         let attempt = u32::try_from(leg.orders.len()).unwrap_or(u32::MAX);
         let cleared = match purpose {
             Purpose::Entry => {
@@ -108,15 +145,12 @@ impl Step<'_> {
                 gates::clear_entry(self.book, leg, attached)
             }
             Purpose::Close => {
-                let Some(symbol) = leg.plan.symbol.clone() else { return };
+                let Some(symbol) = leg.plan.symbol.clone() else { return Err(Held::Waits) };
                 if self.book.closing(&leg.plan.account, &symbol).is_some() {
                     // Another order reduces there; this one follows when it is done.
-                    return;
+                    return Err(Held::Waits);
                 }
-                let Some(worst) = self.closing_price(leg) else {
-                    let pause = self.backoff(3);
-                    return self.wake_after(pause, Timer::Retry(at));
-                };
+                let Some(worst) = self.closing_price(leg) else { return Err(Held::Again(self.backoff(3))) };
                 gates::clear_close(self.setup, self.book, leg, worst)
             }
             Purpose::Protect => gates::clear_protect(self.setup, self.book, leg),
@@ -125,12 +159,12 @@ impl Step<'_> {
         let cleared = match cleared {
             Ok(_) if failed.is_some() => {
                 let reason = format!("the journal cannot be written ({})", failed.unwrap_or_default());
-                return self.end_leg(at, Outcome::Refused, Reason::new("journal_unwritable", reason));
+                return Err(Held::Ended(Outcome::Refused, Reason::new("journal_unwritable", reason)));
             }
             Ok(cleared) => cleared,
             Err(reason) => {
                 let outcome = if reason.code == "nothing_to_close" { Outcome::Skipped } else { Outcome::Refused };
-                return self.end_leg(at, outcome, reason);
+                return Err(Held::Ended(outcome, reason));
             }
         };
         let key = (record.admission.command.id(), &leg.plan.deployment, &leg.plan.account);
@@ -139,16 +173,12 @@ impl Step<'_> {
             client_order_id(self.book.namespace(), key, purpose, &cleared.get().symbol, attempt)
         } else {
             let Some(reserved) = self.emergency_name(&cleared, at) else {
-                return self.end_leg(
-                    at,
-                    Outcome::Refused,
-                    Reason::new("journal_unwritable", "the names reserved for emergencies are used up"),
-                );
+                let why = Reason::new("journal_unwritable", "the names reserved for emergencies are used up");
+                return Err(Held::Ended(Outcome::Refused, why));
             };
             reserved
         };
-        let ticket = Ticket { client_order_id: id, nonce, now: self.now.wall };
-        self.effect(Effect::Prepare { leg: at, cleared, ticket });
+        Ok((cleared, Ticket { client_order_id: id, nonce, now: self.now.wall }))
     }
 
     /// The worst price at which a position may be closed now.
@@ -182,10 +212,8 @@ impl Step<'_> {
     }
 
     pub(super) fn prepared(&mut self, at: LegRef, result: Result<Prepared, Failure>) {
-        if !self.book.is_planned(at) {
-            return;
-        }
         match result {
+            _ if !self.book.is_planned(at) => {}
             Err(failure) => self.end_leg(at, Outcome::Refused, failure.reason()),
             Ok(prepared) => {
                 let attempt = self.book.leg(at).map_or(0, |leg| u32::try_from(leg.orders.len()).unwrap_or(u32::MAX));
@@ -197,6 +225,7 @@ impl Step<'_> {
                 self.admit_attached(at, &id);
             }
         }
+        self.go_on_after(at);
     }
 
     /// The last look before a byte leaves: validity, latches and the venue's own deadline.
@@ -205,12 +234,23 @@ impl Step<'_> {
             return;
         }
         let Some(at) = self.book.leg_of(id) else { return };
-        let Some((record, leg)) = self.book.find(at) else {
-            return;
-        };
-        let Some(order) = self.book.order(id) else { return };
+        if let Some((why, again)) = self.retired(id).or_else(|| self.held_by_group(at)) {
+            self.emit(Event::Superseded { order: id.clone(), why: why.clone(), again });
+            self.share_fate(id, |order| Event::Superseded { order, why: why.clone(), again: false });
+            return self.after_order(at);
+        }
+        let Some(account) = self.book.leg(at).map(|leg| leg.plan.account.clone()) else { return };
+        self.live.sent_at.insert(id.clone(), self.elapsed(at.execution));
+        self.effect(Effect::Place { account, order: id.clone() });
+        self.wake_after(self.setup.timing.leg_deadline, Timer::Deadline(id.clone()));
+    }
+
+    /// Why an order that was prepared must not leave any more, and whether another attempt follows.
+    pub(super) fn retired(&self, id: &ClientOrderId) -> Option<(Reason, bool)> {
+        let (record, leg) = self.book.find(self.book.leg_of(id)?)?;
+        let order = self.book.order(id)?;
         let valid_until = record.admission.valid_until;
-        let retired = if self.is_over(valid_until) {
+        if self.is_over(valid_until) {
             Some((expired(valid_until), false))
         } else if let Some(held) = (record.purpose() == Purpose::Entry).then(|| gates::may_leave(self.book, leg).err()).flatten() {
             Some((held, false))
@@ -218,16 +258,7 @@ impl Step<'_> {
             Some((Reason::new("stale", "it was prepared too long ago for the venue to take it; it was never sent"), true))
         } else {
             None
-        };
-        if let Some((why, again)) = retired {
-            self.emit(Event::Superseded { order: id.clone(), why: why.clone(), again });
-            self.share_fate(id, |order| Event::Superseded { order, why: why.clone(), again: false });
-            return self.after_order(at);
         }
-        let account = leg.plan.account.clone();
-        self.live.sent_at.insert(id.clone(), self.elapsed(at.execution));
-        self.effect(Effect::Place { account, order: id.clone() });
-        self.wake_after(self.setup.timing.leg_deadline, Timer::Deadline(id.clone()));
     }
 
     pub(super) fn placed(&mut self, id: &ClientOrderId, result: Result<OrderReport, Failure>) {
@@ -356,7 +387,13 @@ impl Step<'_> {
             symbol,
         });
         match &record.admission.command {
-            Command::Signal(_) => self.arm(at),
+            Command::Signal(signal) => {
+                let grouped = signal.leg_policy != LegPolicy::BestEffort;
+                if grouped {
+                    self.follow_group(at);
+                }
+                self.arm(at);
+            }
             Command::Close(_) => {
                 if done {
                     self.pursue_after(at);
@@ -378,6 +415,7 @@ impl Step<'_> {
         // What one signal trades may close what another opened.
         if let Some(key) = key {
             self.tend_position(&key);
+            self.settle_unwound(&key);
         }
         self.check_leaving();
     }
@@ -392,6 +430,7 @@ impl Step<'_> {
         attempts < self.setup.timing.max_attempts
             && !self.is_over(record.admission.valid_until)
             && !held
+            && !self.is_given_up(at)
             && (self.live.journal_failed.is_none() || record.purpose() == Purpose::Close)
     }
 
@@ -412,7 +451,10 @@ impl Step<'_> {
         let planned: Vec<LegRef> = self.book.planned_of(number).collect();
         for at in planned {
             self.live.asked_ready.remove(&at);
-            self.end_leg(at, Outcome::Canceled, Reason::new("canceled", "canceled before anything was sent"));
+            // With one leg its whole group may have ended.
+            if self.book.is_planned(at) {
+                self.end_leg(at, Outcome::Canceled, Reason::new("canceled", "canceled before anything was sent"));
+            }
         }
         self.effect(Effect::Done { token });
     }

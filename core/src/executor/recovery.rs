@@ -33,6 +33,7 @@ impl Step<'_> {
                 live.to_probe.insert(id);
             }
         }
+        self.resume_groups();
         let accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
         accounts.iter().for_each(|account| self.fetch(account));
     }
@@ -227,6 +228,7 @@ impl Step<'_> {
         }
         live.ready = true;
         self.effect(Effect::Recovered { account: account.clone() });
+        self.check_groups_of(account);
         let waiting: Vec<LegRef> =
             self.book.planned().filter(|at| self.book.leg(*at).is_some_and(|leg| leg.plan.account == *account)).collect();
         waiting.into_iter().for_each(|at| self.ask_ready(at));

@@ -42,7 +42,7 @@ impl Step<'_> {
         let Some((record, leg)) = self.book.find(at) else {
             return false;
         };
-        let held = record.purpose() == Purpose::Entry && gates::may_leave(self.book, leg).is_err();
+        let held = record.purpose() == Purpose::Entry && (gates::may_leave(self.book, leg).is_err() || self.is_given_up(at));
         let venue = self.setup.venues.get(&leg.plan.venue);
         let idempotent = venue.is_some_and(|venue| venue.capabilities.orders.resend == Resend::Idempotent);
         let refused = self.live.probing.get(id).is_some_and(|probing| probing.refused);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::book::{Book, ExecutionRecord, FoldError};
+use super::groups::GroupLive;
 use super::guarding::Leaving;
 use super::setup::Setup;
 use crate::gates::{Cleared, Marks};
@@ -14,7 +15,7 @@ use crate::journal::{Event, ExecutionNumber, Failure, KillMode, KillScope, LegRe
 use crate::ledger::PositionKey;
 use crate::model::close::{CloseRequest, Lot};
 use crate::model::exit::ExitKind;
-use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueId, VenueSymbol};
+use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::order::{OrderReport, OrderRequest, OrderState};
 use crate::model::signal::Signal;
 use crate::model::time::Timestamp;
@@ -68,6 +69,8 @@ pub enum Timer {
     Ask(ClientOrderId),
     /// Whoever wants to close the engine has waited enough.
     Leave,
+    /// The legs of a deployment must be decided by now, or half of the time for it is over.
+    Group(ExecutionNumber, DeploymentId),
     /// A signal is no longer valid: a leg of it that was never sent ends.
     Expire(LegRef),
 }
@@ -415,6 +418,12 @@ pub(super) struct Live {
     pub(super) canceling: BTreeMap<ClientOrderId, u64>,
     /// Closes that wait for exits to go, since when.
     pub(super) cleared_at: BTreeMap<LegRef, u64>,
+    /// Undecided groups of legs, with their deadlines.
+    pub(super) groups: BTreeMap<(ExecutionNumber, DeploymentId), GroupLive>,
+    /// Legs that are ready and wait for the others of their group, since when.
+    pub(super) gathered: BTreeMap<LegRef, u64>,
+    /// The leg of a group that is being prepared: its intent comes before anything else.
+    pub(super) preparing: Option<LegRef>,
     /// Who waits to close the engine.
     pub(super) leaving: Option<Leaving>,
 }
@@ -598,6 +607,7 @@ impl Step<'_> {
                 }
             }
             Timer::Leave => self.check_leaving(),
+            Timer::Group(execution, deployment) => self.check_group(execution, &deployment),
         }
     }
 

@@ -29,7 +29,7 @@ pub enum Outcome {
     Refused,
     /// The venue refused it.
     Rejected,
-    /// What traded was closed again because the group did not stand.
+    /// What traded was closed again because the group did not stand. Its fills, fees and PnL are those of the real trades.
     Unwound,
 }
 
@@ -161,9 +161,9 @@ impl LegState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionStatus {
-    /// Every leg is done.
+    /// Every leg is done, and what had to be closed again is flat.
     Done,
-    /// Some leg is on its way or rests at a venue.
+    /// Some leg is on its way or rests at a venue, or is closed again because its group failed.
     Working,
     /// Some leg is unknown: only evidence, or a person, ends it.
     Unresolved,
@@ -265,7 +265,8 @@ pub struct LegReport {
     pub instrument: Option<VenueSymbol>,
     /// `awaiting_approval`, `planned`, `sent`, `unknown`, `working` or `done`.
     pub state: String,
-    /// How it ended, once done.
+    /// How it ended, once done. While a leg is closed again because its group failed it is what it was before, with the code `unwind`;
+    /// `unwound` once that is flat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// Why, as a stable code.

@@ -86,14 +86,24 @@ pub enum Routing {
     First,
 }
 
-/// What becomes of the other legs when one fails.
+/// What becomes of the other legs when one fails: within one deployment, never across two. Only for orders that do not rest.
+///
+/// A leg *stands* when all that it asked for has traded. The group of a deployment's legs stands once the required number of them do; it fails
+/// as soon as that cannot be reached any more, or at the group's deadline (10 s from receipt, or from a person's yes).
+///
+/// - Before anything is sent, every leg must be able to be: where too few pass the gates, all end `refused` with the code `group`. A leg that is
+///   ready waits for the others, for half of the deadline where enough are ready without them; then all go in one flush.
+/// - Where the group stands, legs that filled in part or not at all stay as they are.
+/// - Where it fails, what was not sent ends with the code `group`, what rests is canceled, and what filled is closed again from the actual
+///   fills, until it is flat: then the leg is `unwound`. A leg that is unknown at that moment is closed whenever it turns out to have filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LegPolicy {
     /// Each leg stands for itself.
     #[default]
     BestEffort,
-    /// Within a deployment every leg fills in full, or what filled is closed again.
+    /// Within a deployment every leg fills in full, or what filled is closed again. A venue that does not list the asset is a leg that does
+    /// not: name the venues that count.
     AllOrNone,
     /// Within a deployment at least so many legs fill in full, or what filled is closed again.
     AtLeast(usize),
