@@ -148,13 +148,22 @@ fn health_text(health: &Value) -> String {
     if let Some(failure) = health.get("failure") {
         out.push_str(&format!("\njournal: {}", shown(Some(failure))));
     }
-    for (title, key, columns) in
-        [("accounts", "accounts", ACCOUNTS), ("kill switch", "kills", KILLS), ("unknown orders", "unknown", UNKNOWN)]
-    {
+    for (title, key, columns) in [
+        ("accounts", "accounts", ACCOUNTS),
+        ("kill switch", "kills", KILLS),
+        ("unknown orders", "unknown", UNKNOWN),
+        ("must become flat", "duties", DUTIES),
+    ] {
         let rows = rows(key);
         if !rows.is_empty() {
             out.push_str(&format!("\n\n{title}\n{}", table(&rows, columns, "none")));
         }
+    }
+    for duty in rows("duties") {
+        let sentence = |key: &str| duty.get(key).and_then(Value::as_str).map(clean);
+        let failure = sentence("failure").map(|words| format!("; {words}")).unwrap_or_default();
+        let words = format!("{}: {}{failure}", shown(duty.get("account")), sentence("reason").unwrap_or_default());
+        out.push_str(&format!("\n{}", wrapped(&words)));
     }
     out
 }
@@ -175,11 +184,34 @@ const UNKNOWN: &[Column] = &[
     text("why", "why"),
 ];
 
+const DUTIES: &[Column] = &[
+    text("account", "account"),
+    text("what", "quantity instrument"),
+    text("signal", "signal_id"),
+    text("why", "code"),
+    moment("since", "since"),
+    number("tries", "tries"),
+];
+
 const KILLS: &[Column] = &[text("scope", "scope"), text("reason", "reason")];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_must_become_flat_is_shown() {
+        let value = json!({"status": "ready", "seq": 9, "durable_seq": 9, "positions": 1, "duties": [
+            {"signal_id": "s-1", "deployment": "d", "account": "hyperliquid-paper", "instrument": "HYPE", "quantity": "13.02", "code": "unwind",
+             "reason": "all 2 legs must fill in full; missing: ostium-paper rejected (market_closed): the market is closed",
+             "since": "2026-01-01T00:00:00Z", "tries": 3,
+             "failure": "the latest close was rejected (unavailable): the venue does not answer"}]});
+        let text = health_text(&value);
+        for words in ["must become flat", "hyperliquid-paper", "13.02 HYPE", "s-1", "unwind", "2026-01-01T00:00:00Z", "rejected"] {
+            assert!(text.contains(words), "{text}\nshould contain {words}");
+        }
+        assert!(text.lines().map(|line| line.chars().count()).max() <= Some(100), "{text}");
+    }
 
     #[test]
     fn an_execution_tells_its_legs_and_their_reasons() {
