@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use omnivenue_core::engine::replay;
-use omnivenue_core::executor::{Book, Guard, Setup, State};
-use omnivenue_core::journal::{Command, Event, LegRef};
+use omnivenue_core::executor::{Book, Guard, LegRecord, Setup, State};
+use omnivenue_core::journal::{Admission, Command, Event, LegRef};
 use omnivenue_core::ledger::{CapitalKey, Level, Scope};
+use omnivenue_core::model::close::Lot;
 use omnivenue_core::model::execution::Protection;
 use omnivenue_core::model::exit::{ExitKind, Trigger};
-use omnivenue_core::model::ids::{Asset, ClientOrderId};
-use omnivenue_core::model::number::{Amount, Factor, Notional, SignedQuantity};
+use omnivenue_core::model::ids::{Asset, ClientOrderId, DeploymentId, SignalId};
+use omnivenue_core::model::number::{Amount, Factor, Notional, Quantity, SignedQuantity};
 use omnivenue_core::model::order::Purpose;
+use omnivenue_core::model::signal::LegPolicy;
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::Resend;
 use omnivenue_paper::PlacementOutcome;
@@ -55,6 +57,10 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
             "it ends",
             format!("when virtual time ran out, orders {orders:?} were unsettled, legs {legs:?} planned, duties {duties:?} open, accounts {accounts:?} not ready"),
         ));
+        let groups: Vec<_> = book.iter().flat_map(|book| book.undecided()).collect();
+        if !groups.is_empty() {
+            found.push(Violation::new("every group is decided", format!("undecided: {groups:?}")));
+        }
     }
     let Some(kernel) = world.kernel() else {
         found.push(Violation::new("it runs", "no process was left".into()));
@@ -69,6 +75,7 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     nothing_is_held_back(world, book, &mut found);
     found.extend(unprotected(&world.setup, kernel.state()));
     found.extend(strayed_exit(book));
+    groups_stand_or_are_flat(world, kernel.state(), &mut found);
     state_is_the_fold(world, book, &mut found);
     within_limits(world, &mut found);
     if let Some(fault) = kernel.state().failed() {
@@ -299,6 +306,43 @@ fn nothing_is_held_back(world: &World, book: &Book, found: &mut Vec<Violation>) 
         }
     }
     let _ = world;
+}
+
+/// Where a group failed nothing of its signal is held in that deployment; where all legs had to stand every one filled in full.
+fn groups_stand_or_are_flat(world: &World, state: &State, found: &mut Vec<Violation>) {
+    let book = state.book();
+    let mut signals: BTreeMap<u64, (SignalId, LegPolicy)> = BTreeMap::new();
+    let mut failed: Vec<(SignalId, DeploymentId)> = Vec::new();
+    for entry in world.store.entries() {
+        match entry.event() {
+            Ok(Event::Admitted(Admission { number, command: Command::Signal(signal), .. })) => {
+                signals.insert(number, (signal.id, signal.leg_policy));
+            }
+            Ok(Event::GroupDecided { execution, deployment, stands, .. }) => {
+                let Some((signal, policy)) = signals.get(&execution) else { continue };
+                if !stands {
+                    failed.push((signal.clone(), deployment));
+                    continue;
+                }
+                let short = |leg: &&LegRecord| {
+                    let asked = leg.plan.order.as_ref().map(|order| order.quantity);
+                    leg.plan.deployment == deployment && leg.filled().ok().map(|filled| filled.quantity) < asked.or(Some(Quantity::ZERO))
+                };
+                let leg = book.execution(execution).and_then(|record| record.legs.iter().find(short));
+                if let Some(leg) = leg.filter(|_| *policy == LegPolicy::AllOrNone) {
+                    found.push(Violation::new("all or none", format!("{signal} stands in {deployment}, but not {:?}", leg.state)));
+                }
+            }
+            _ => {}
+        }
+    }
+    for (key, position) in book.ledger().positions() {
+        let held = position.lots().find(|lot| failed.contains(&(lot.signal.clone(), key.deployment.clone())));
+        let dust = |signal: &SignalId| state.is_dust(&world.setup, &Lot { signal: Some(signal.clone()), ..key.whole() });
+        if let Some(lot) = held.filter(|lot| !dust(&lot.signal)) {
+            found.push(Violation::new("a failed group is flat", format!("{key:?} still holds {lot:?}")));
+        }
+    }
 }
 
 /// The state is the fold of the journal, and a snapshot of it reads back as it was.

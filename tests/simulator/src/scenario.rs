@@ -129,6 +129,25 @@ impl Scenario {
         scenario
     }
 
+    /// A small story of groups, in which the second venue trades less than is asked: one that needs every leg, and one that does not.
+    #[must_use]
+    pub fn group(rule: Rule, fault: Option<(RequestKind, FaultKind, usize)>) -> Self {
+        let mut scenario = Self::small(rule, fault);
+        scenario.exchanges[1].depth = Some(name("60"));
+        let signal = |id: &str, agent: &str, policy: &str| {
+            let text = format!(
+                r#"{{"id":"{id}","agent":"{agent}","asset":"HYPE","direction":"long","sizing":{{"notional":"100"}},"leg_policy":{policy}}}"#
+            );
+            Action::Execute(Box::new(Signal::from_json(&text).expect("the scenario writes valid signals")))
+        };
+        scenario.script = vec![
+            (0, signal("s0", "one", r#""all_or_none""#)),
+            (150, signal("s1", "two", r#"{"at_least":1}"#)),
+            (300, signal("s0", "one", r#""all_or_none""#)),
+        ];
+        scenario
+    }
+
     /// A scenario on venues of these rules.
     #[must_use]
     pub fn with(rules: &[Rule], random: &mut Random, faults_per_mille: u16) -> Self {
@@ -292,8 +311,10 @@ fn signal(id: &str, random: &mut Random) -> Signal {
     let leverage = *random.pick(&["1", "2", "5"]);
     let valid_for = *random.pick(&["2s", "10s", "60s"]);
     let exits = if random.chance(60) { format!(r#""exits":{},"#, exits(random)) } else { String::new() };
+    let groups = routing == "all" && !order.contains("gtc") && random.chance(25);
+    let policy = if groups { *random.pick(&[r#""all_or_none""#, r#"{"at_least":1}"#, r#"{"at_least":2}"#]) } else { r#""best_effort""# };
     let text = format!(
-        r#"{{"id":"{id}","agent":"{agent}","asset":"{asset}","direction":"{direction}","sizing":{{"notional":"{notional}"}},"leverage":"{leverage}","order":{order},{exits}"routing":"{routing}","valid_for":"{valid_for}"}}"#
+        r#"{{"id":"{id}","agent":"{agent}","asset":"{asset}","direction":"{direction}","sizing":{{"notional":"{notional}"}},"leverage":"{leverage}","order":{order},{exits}"routing":"{routing}","leg_policy":{policy},"valid_for":"{valid_for}"}}"#
     );
     Signal::from_json(&text).expect("the scenario writes valid signals")
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use omnivenue_core::engine::{Batch, Kernel, Task};
 use omnivenue_core::executor::{Input, Now, Setup, Timer, VenueSetup};
 use omnivenue_core::journal::{Event, Failure, Journal, MemoryStore, Verdict};
+use omnivenue_core::model::execution::Outcome;
 use omnivenue_core::model::ids::{AccountId, ClientOrderId};
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{Account, AccountSnapshot, Venue};
@@ -527,7 +528,8 @@ impl World {
                 matches!(order.state, omnivenue_core::model::order::OrderState::Open { .. }) && order.filled.quantity >= order.reported
             })
         };
-        let settled = book.unsettled().all(resting) && book.planned().next().is_none() && book.duties().next().is_none();
+        let owed = book.duties().next().is_some() || book.undecided().next().is_some();
+        let settled = book.unsettled().all(resting) && book.planned().next().is_none() && !owed;
         let guarded = check::unprotected(&self.setup, process.kernel.state()).is_none() && check::strayed_exit(book).is_none();
         let accounts = self.setup.accounts.keys().all(|account| process.kernel.state().is_ready(account));
         // Late commits and late fills may still be under way inside the exchanges; the engine must have compared itself with them since.
@@ -594,6 +596,13 @@ impl World {
                     && admission.command.id().as_str().starts_with("emergency:")
                 {
                     self.coverage.add("emergency orders recognized", 1);
+                }
+                match &event {
+                    Event::GroupDecided { stands, .. } => {
+                        self.coverage.add(if *stands { "groups that stood" } else { "groups that failed" }, 1);
+                    }
+                    Event::LegEnded { outcome: Outcome::Unwound, .. } => self.coverage.add("legs unwound", 1),
+                    _ => {}
                 }
                 self.coverage.add(format!("event {}", event.kind()), 1);
             }
