@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::book::ExecutionRecord;
+use super::book::{ExecutionRecord, OrderRecord};
 use super::ids::client_order_id;
 use super::step::{CommandError, Effect, Step, Timer, Token};
 use crate::gates::{self, Cleared};
@@ -331,8 +331,12 @@ impl Step<'_> {
     pub(super) fn report(&mut self, mut report: OrderReport) {
         let id = report.client_order_id.clone();
         let Some(at) = self.book.leg_of(&id) else { return };
-        let (Some(order), Some(leg)) = (self.book.order(&id), self.book.leg(at)) else { return };
+        let Some(order) = self.book.order(&id) else { return };
         report.fills.retain(|fill| !order.trades.contains_key(&fill.trade_id));
+        if self.precedes_its_entry(at, &report) {
+            return;
+        }
+        let (Some(order), Some(leg)) = (self.book.order(&id), self.book.leg(at)) else { return };
         let account = leg.plan.account.clone();
         let instrument = leg.plan.symbol.as_ref().and_then(|symbol| self.setup.venues.get(&leg.plan.venue)?.instruments.get(symbol));
         let bad =
@@ -354,6 +358,22 @@ impl Step<'_> {
             self.wake_after(pause, Timer::Probe(id));
         }
         self.after_order(at);
+    }
+
+    /// Whether an exit tells of trades while what it closes is not known yet: the entry is asked for first, and then the exit once more. Booked
+    /// in the other order, the position would seem to have turned.
+    fn precedes_its_entry(&mut self, at: LegRef, report: &OrderReport) -> bool {
+        let Some(Command::Protect(protect)) = self.book.execution(at.execution).map(|record| &record.admission.command) else {
+            return false;
+        };
+        let traded = !report.fills.is_empty() || !report.filled_quantity.is_zero();
+        let undecided = |order: &&OrderRecord| matches!(order.state, OrderState::Sent | OrderState::Unknown { .. });
+        let entry = self.book.leg(protect.entry).and_then(|leg| leg.orders.iter().find(undecided));
+        let Some(entry) = entry.filter(|_| traded).map(|order| order.intent.client_order_id().clone()) else { return false };
+        self.probe(&entry);
+        let pause = self.backoff(2);
+        self.wake_after(pause, Timer::Probe(report.client_order_id.clone()));
+        true
     }
 
     /// What follows when something became known of a leg's order.

@@ -179,7 +179,7 @@ impl Scenario {
         // Now and then each account is one agent's alone.
         let apart = shares.len() > 1 && random.chance(40);
         let of = |agent: &str| -> Vec<AccountShare> {
-            let mine = |index: usize| !apart || (index % 2 == 0) == (agent == "one");
+            let mine = |index: usize| !apart || index.is_multiple_of(2) == (agent == "one");
             shares.iter().enumerate().filter(|(index, _)| mine(*index)).map(|(_, share)| share.clone()).collect()
         };
         let deployment = |agent: &str| DeploymentSetup {
@@ -276,7 +276,7 @@ fn script(random: &mut Random) -> Vec<(u64, Action)> {
 
 /// Close enough to the entry that prices reach them within a history.
 fn exits(random: &mut Random) -> &'static str {
-    *random.pick(&[
+    random.pick(&[
         r#"{"stop_loss":{"fraction":"0.002"}}"#,
         r#"{"stop_loss":{"fraction":"0.001"},"take_profit":{"fraction":"0.002"}}"#,
         r#"{"stop_loss":{"fraction":"0.01"},"take_profit":{"fraction":"0.001"}}"#,
