@@ -275,18 +275,16 @@ fn script(random: &mut Random) -> Vec<(u64, Action)> {
 }
 
 /// Close enough to the entry that prices reach them within a history.
-fn exits(random: &mut Random) -> &'static str {
-    random.pick(&[
-        r#"{"stop_loss":{"fraction":"0.002"}}"#,
-        r#"{"stop_loss":{"fraction":"0.001"},"take_profit":{"fraction":"0.002"}}"#,
-        r#"{"stop_loss":{"fraction":"0.01"},"take_profit":{"fraction":"0.001"}}"#,
-        r#"{"stop_loss":{"roe":"0.005"},"trailing":{"fraction":"0.002","activation":"0.001"}}"#,
-        r#"{"trailing":{"fraction":"0.001"}}"#,
-        r#"{"stop_loss":{"fraction":"0.05"},"time_limit":"15s"}"#,
-        r#"{"take_profit":{"fraction":"0.001"},"time_limit":"30s"}"#,
-        r#"{"stop_loss":{"fraction":"0.2"},"take_profit":{"fraction":"0.2"}}"#,
-    ])
-}
+const EXITS: [&str; 8] = [
+    r#"{"stop_loss":{"fraction":"0.002"}}"#,
+    r#"{"stop_loss":{"fraction":"0.001"},"take_profit":{"fraction":"0.002"}}"#,
+    r#"{"stop_loss":{"fraction":"0.01"},"take_profit":{"fraction":"0.001"}}"#,
+    r#"{"stop_loss":{"roe":"0.005"},"trailing":{"fraction":"0.002","activation":"0.001"}}"#,
+    r#"{"trailing":{"fraction":"0.001"}}"#,
+    r#"{"stop_loss":{"fraction":"0.05"},"time_limit":"15s"}"#,
+    r#"{"take_profit":{"fraction":"0.001"},"time_limit":"30s"}"#,
+    r#"{"stop_loss":{"fraction":"0.2"},"take_profit":{"fraction":"0.2"}}"#,
+];
 
 fn kill_scope(random: &mut Random) -> KillScope {
     match random.below(3) {
@@ -310,7 +308,7 @@ fn signal(id: &str, random: &mut Random) -> Signal {
     let routing = if random.chance(20) { "first" } else { "all" };
     let leverage = *random.pick(&["1", "2", "5"]);
     let valid_for = *random.pick(&["2s", "10s", "60s"]);
-    let exits = if random.chance(60) { format!(r#""exits":{},"#, exits(random)) } else { String::new() };
+    let exits = if random.chance(60) { format!(r#""exits":{},"#, random.pick(&EXITS)) } else { String::new() };
     let groups = routing == "all" && !order.contains("gtc") && random.chance(25);
     let policy = if groups { *random.pick(&[r#""all_or_none""#, r#"{"at_least":1}"#, r#"{"at_least":2}"#]) } else { r#""best_effort""# };
     let text = format!(
