@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use omnivenue_core::executor::{Limits, Timing};
+use omnivenue_core::executor::{Breakers, Limits, Timing};
 use omnivenue_core::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
 use omnivenue_core::model::number::{Factor, Fraction, Notional, Price};
@@ -52,6 +52,9 @@ pub struct Config {
     /// How long things may take, and how far from the market a close may fill.
     #[serde(serialize_with = "timing")]
     pub timing: Timing,
+    /// When a venue counts as unwell.
+    #[serde(serialize_with = "breakers")]
+    pub breakers: Breakers,
     /// What is odd but not wrong, in words.
     pub warnings: Vec<String>,
 }
@@ -256,6 +259,8 @@ pub struct ShareConfig {
     pub account: AccountId,
     /// How much of its balance the deployment may use; all of it when absent.
     pub allocation: Option<Notional>,
+    /// The paper account that entries go to instead while the engine, or the account's venue, is in emergency.
+    pub fallback: Option<AccountId>,
 }
 
 /// Limits over everything, and what currencies are worth.
@@ -422,6 +427,29 @@ fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Err
         backoff_max: format_duration(timing.backoff_max),
         reconcile_every: format_duration(timing.reconcile_every),
         close_slippage: timing.close_slippage,
+    };
+    shown.serialize(serializer)
+}
+
+fn breakers<S: Serializer>(breakers: &Breakers, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shown {
+        window: String,
+        errors_high: u32,
+        errors_critical: u32,
+        latency_high: String,
+        stale_high: String,
+        unknown_high: String,
+        cool_down: String,
+    }
+    let shown = Shown {
+        window: format_duration(breakers.window),
+        errors_high: breakers.errors_high,
+        errors_critical: breakers.errors_critical,
+        latency_high: format_duration(breakers.latency_high),
+        stale_high: format_duration(breakers.stale_high),
+        unknown_high: format_duration(breakers.unknown_high),
+        cool_down: format_duration(breakers.cool_down),
     };
     shown.serialize(serializer)
 }

@@ -217,7 +217,7 @@ pub fn setup(config: &Config) -> Setup {
         let shares = deployment.accounts.iter().map(|share| AccountShare {
             account: share.account.clone(),
             allocation: share.allocation,
-            fallback: None,
+            fallback: share.fallback.clone(),
         });
         let setup = DeploymentSetup {
             agent: deployment.agent.clone(),
@@ -237,7 +237,7 @@ pub fn setup(config: &Config) -> Setup {
         rates: config.risk.rates.clone(),
         assets: AssetMap::default(),
         timing: config.timing,
-        breakers: Default::default(),
+        breakers: config.breakers,
     }
 }
 

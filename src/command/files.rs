@@ -39,7 +39,7 @@ impl Files {
             return match request {
                 Request::Positions | Request::Orders | Request::Fills | Request::Equity => Ok(json!([])),
                 Request::Health => Ok(
-                    json!({ "status": "offline", "accounts": [], "kills": [], "unknown": [], "seq": 0, "durable_seq": 0, "positions": 0 }),
+                    json!({ "status": "offline", "accounts": [], "breakers": [], "kills": [], "unknown": [], "seq": 0, "durable_seq": 0, "positions": 0 }),
                 ),
                 Request::Execution { .. } => Ok(Value::Null),
                 _ => Err(acts()),

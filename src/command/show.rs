@@ -32,6 +32,9 @@ pub(crate) fn execution(execution: &Value) -> String {
     let mut out =
         format!("{}: {}\n{}", shown(execution.get("signal_id")), shown(execution.get("status")), table(&rows, LEGS, "nothing to do"));
     for leg in &rows {
+        if let Some(why) = leg["stands_in"]["why"]["reason"].as_str() {
+            out.push_str(&format!("\n{}", wrapped(&format!("{}: {}", shown(leg.get("account")), clean(why)))));
+        }
         let Some(reason) = leg.get("reason").and_then(Value::as_str) else { continue };
         let code = leg.get("code").and_then(Value::as_str).map(|code| format!(" ({})", clean(code))).unwrap_or_default();
         let sentence = format!("{}: {}{code}: {}", shown(leg.get("account")), shown(leg.get("shown")), clean(reason));
@@ -148,6 +151,7 @@ fn health_text(health: &Value) -> String {
     if let Some(failure) = health.get("failure") {
         out.push_str(&format!("\njournal: {}", shown(Some(failure))));
     }
+    out.push_str(&breakers(&rows("breakers")));
     for (title, key, columns) in [
         ("accounts", "accounts", ACCOUNTS),
         ("kill switch", "kills", KILLS),
@@ -167,6 +171,37 @@ fn health_text(health: &Value) -> String {
     }
     out
 }
+
+/// The circuit breakers: which are open, and every alarm. Nothing when all is well.
+fn breakers(rows: &[Value]) -> String {
+    let named = |row: &Value, venue: &Value| {
+        let mut row = row.clone();
+        row["whose"] = if venue.is_string() { venue.clone() } else { "the engine".into() };
+        row
+    };
+    let states: Vec<Value> = rows.iter().map(|row| named(row, &row["venue"])).collect();
+    let alarms: Vec<Value> =
+        rows.iter().flat_map(|row| row["alarms"].as_array().into_iter().flatten().map(|alarm| named(alarm, &row["venue"]))).collect();
+    let mut out = String::new();
+    if !alarms.is_empty() || states.iter().any(|row| row["state"] != "normal") {
+        out.push_str(&format!("\n\ncircuit breakers\n{}", table(&states, BREAKERS, "none")));
+    }
+    if !alarms.is_empty() {
+        out.push_str(&format!("\n\nalarms\n{}", table(&alarms, ALARMS, "none")));
+    }
+    out
+}
+
+const BREAKERS: &[Column] = &[text("whose", "whose"), text("state", "state"), moment("since", "since"), text("why", "reason")];
+
+const ALARMS: &[Column] = &[
+    text("whose", "whose"),
+    text("measure", "measure"),
+    text("severity", "severity"),
+    text("measured", "value"),
+    text("from", "threshold"),
+    moment("since", "since"),
+];
 
 const ACCOUNTS: &[Column] = &[
     text("account", "account"),
@@ -226,5 +261,19 @@ mod tests {
         }
         let table = text.lines().filter(|line| !line.contains(": "));
         assert!(table.map(|line| line.chars().count()).max() <= Some(100), "{text}");
+    }
+    #[test]
+    fn a_venue_that_is_unwell_is_shown_with_its_numbers() {
+        let well = json!([{"state": "normal"}, {"venue": "hyperliquid", "state": "normal"}]);
+        assert_eq!(breakers(well.as_array().unwrap()), "", "what is well is not worth a table");
+        let rows = json!([{"state": "normal"}, {"venue": "hyperliquid", "state": "degraded", "since": "2026-01-01T00:00:00.5Z",
+            "reason": "errors: 5 of 6 calls failed within 1m (high from 5 and a tenth of all)", "alarms": [
+            {"venue": "hyperliquid", "measure": "errors", "severity": "high", "value": "5 of 6 calls failed within 1m",
+             "threshold": "5 and a tenth of all", "since": "2026-01-01T00:00:00.5Z"}]}]);
+        let text = breakers(rows.as_array().unwrap());
+        for words in ["circuit breakers", "the engine", "degraded", "alarms", "5 of 6 calls", "high", "2026-01-01T00:00:00Z"] {
+            assert!(text.contains(words), "{text}\nshould contain {words}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     }
 }

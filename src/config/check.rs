@@ -6,7 +6,7 @@ use omnivenue_core::model::number::Notional;
 
 use super::node::{Node, Value};
 use super::section::{Issue, did_you_mean};
-use super::{AccountConfig, Config};
+use super::{AccountConfig, Config, DeploymentConfig};
 
 /// Where things stand in the file: the line of `table[place]`.
 struct Lines<'a>(&'a BTreeMap<String, Node>);
@@ -96,6 +96,7 @@ impl Found<'_> {
                 } else if !seen.insert(given) {
                     self.issue("deployment", id, &key, format!("got \"{given}\" a second time; name each account once"));
                 }
+                self.fallback(config, deployment, place);
             }
         }
         for agent in agents() {
@@ -108,6 +109,40 @@ impl Found<'_> {
                 );
             }
         }
+    }
+
+    /// Where entries go in an emergency must be an account of the same market that moves no money, and none that is traded here anyway: a
+    /// leg's key is its account.
+    fn fallback(&mut self, config: &Config, deployment: &DeploymentConfig, place: usize) {
+        let Some(share) = deployment.accounts.get(place) else { return };
+        let Some(given) = &share.fallback else { return };
+        let find = |id| config.accounts.iter().find(|account| account.id == id);
+        let papers = config.accounts.iter().filter(|account| account.paper.is_some()).map(|account| account.id.as_str());
+        let papers = papers.filter(|id| !deployment.accounts.iter().any(|share| share.account.as_str() == *id));
+        let fit = papers.map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(", ");
+        let fit = if fit.is_empty() {
+            "there is none yet: add an [[account]] with environment = \"paper\"".to_owned()
+        } else {
+            format!("those that fit: {fit}")
+        };
+        let problem = match find(given.clone()) {
+            None => {
+                let hint = did_you_mean(given.as_str(), config.accounts.iter().map(|account| account.id.as_str()));
+                format!("got \"{given}\", but no [[account]] has that id{hint}; it must be a paper account, {fit}")
+            }
+            Some(account) if account.paper.is_none() => format!("got \"{given}\", which is not paper; it must be a paper account, {fit}"),
+            Some(_) if deployment.accounts.iter().any(|share| share.account == *given) => {
+                format!("got \"{given}\", which this deployment trades on anyway; it must be another paper account, {fit}")
+            }
+            Some(account) => match find(share.account.clone()).filter(|of| of.market != account.market) {
+                None => return,
+                Some(of) => format!(
+                    "got \"{given}\", which trades {}, but \"{}\" trades {}; they must trade the same",
+                    account.market, of.id, of.market
+                ),
+            },
+        };
+        self.issue("deployment", deployment.id.as_str(), &format!("accounts[{place}].fallback"), problem);
     }
 
     fn allocations(&mut self, config: &Config) {
@@ -134,7 +169,8 @@ impl Found<'_> {
                     account.id
                 ));
             }
-            if shares().next().is_none() {
+            let stands_in = config.deployments.iter().flat_map(|d| &d.accounts).any(|share| share.fallback.as_ref() == Some(&account.id));
+            if shares().next().is_none() && !stands_in {
                 self.warnings.push(format!("account \"{}\" is in no deployment, so nothing is traded on it", account.id));
             }
         }

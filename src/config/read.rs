@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use omnivenue_core::executor::{Limits, Timing};
+use omnivenue_core::executor::{Breakers, Limits, Timing};
 use omnivenue_core::model::ids::{Asset, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
 use omnivenue_core::model::number::{Factor, Fraction, Notional};
@@ -33,6 +33,7 @@ pub(super) fn config(table: &BTreeMap<String, Node>, base: &Path) -> Result<Conf
         (root.sections("account", ACCOUNT), root.sections("agent", AGENT), root.sections("deployment", DEPLOYMENT));
     let (risk, close_slippage) = risk(root.section("risk").as_ref());
     let timing = root.section("timing").map_or_else(Timing::default, |section| timing(&section));
+    let breakers = root.section("breakers").map_or_else(Breakers::default, |section| breakers(&section));
     let config = Config {
         data_dir,
         journal,
@@ -41,6 +42,7 @@ pub(super) fn config(table: &BTreeMap<String, Node>, base: &Path) -> Result<Conf
         deployments: deployments.iter().filter_map(deployment).collect(),
         risk,
         timing: Timing { close_slippage: close_slippage.unwrap_or(timing.close_slippage), ..timing },
+        breakers,
         warnings: Vec::new(),
     };
     root.finish();
@@ -308,8 +310,9 @@ fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
 fn share(section: &Section<'_>) -> Option<ShareConfig> {
     let account = section.required("account", "the id of an [[account]]");
     let allocation = section.number("allocation", "5000");
+    let fallback = section.parsed("fallback", "the id of a paper [[account]]");
     section.finish();
-    Some(ShareConfig { account: account?, allocation })
+    Some(ShareConfig { account: account?, allocation, fallback })
 }
 
 fn limits_table(section: &Section<'_>) -> Limits {
@@ -351,15 +354,44 @@ fn duration(section: &Section<'_>, key: &'static str, example: &str) -> Option<D
     section.keep(key, parse_duration(text))
 }
 
+fn positive(section: &Section<'_>, key: &'static str, example: &str, default: Duration) -> Duration {
+    let length = duration(section, key, example).unwrap_or(default);
+    if length.is_zero() {
+        section.issue(key, format!("got 0, but must be longer, such as \"{example}\""));
+    }
+    length
+}
+
+fn breakers(section: &Section<'_>) -> Breakers {
+    let defaults = Breakers::default();
+    let count = |key, default| {
+        let count = section.count(key, "a whole number, 1 or more").unwrap_or(default);
+        if count == 0 {
+            section.issue(key, "got 0, but must be 1 or more");
+        }
+        count
+    };
+    let positive = |key, example, default| positive(section, key, example, default);
+    let breakers = Breakers {
+        window: positive("window", "1m", defaults.window),
+        errors_high: count("errors_high", defaults.errors_high),
+        errors_critical: count("errors_critical", defaults.errors_critical),
+        latency_high: positive("latency_high", "4s", defaults.latency_high),
+        stale_high: positive("stale_high", "1m", defaults.stale_high),
+        unknown_high: positive("unknown_high", "2m", defaults.unknown_high),
+        cool_down: positive("cool_down", "30s", defaults.cool_down),
+    };
+    if breakers.errors_critical < breakers.errors_high {
+        let (critical, high) = (breakers.errors_critical, breakers.errors_high);
+        section.issue("errors_critical", format!("got {critical}, but must be errors_high ({high}) or more"));
+    }
+    section.finish();
+    breakers
+}
+
 fn timing(section: &Section<'_>) -> Timing {
     let defaults = Timing::default();
-    let positive = |key, example, default: Duration| {
-        let length = duration(section, key, example).unwrap_or(default);
-        if length.is_zero() {
-            section.issue(key, format!("got 0, but must be longer, such as \"{example}\""));
-        }
-        length
-    };
+    let positive = |key, example, default| positive(section, key, example, default);
     let timing = Timing {
         leg_deadline: positive("leg_deadline", "5s", defaults.leg_deadline),
         max_attempts: section.count("max_attempts", "a whole number, 1 to 100").unwrap_or(defaults.max_attempts),

@@ -258,3 +258,32 @@ fn paper_can_be_told_to_differ_from_its_preset() {
     let faults = with("# faults =", "faults =").unwrap();
     assert_eq!(faults.accounts[0].paper.as_ref().unwrap().faults.cut_after, 50);
 }
+
+#[test]
+fn breakers_are_read_and_a_fallback_is_another_paper_account() {
+    assert_eq!(Config::built_in(Path::new("/data")).breakers, omnivenue_core::executor::Breakers::default());
+    let tight = with("errors_high = 5 ", "errors_high = 2 ").unwrap();
+    assert_eq!(tight.breakers.errors_high, 2);
+    check(with("errors_high = 5 ", "errors_high = 31 "), &["breakers.errors_critical", "got 30, but must be errors_high (31) or more"]);
+    check(with("cool_down = \"30s\"", "cool_down = \"0s\""), &["breakers.cool_down", "got 0, but must be longer"]);
+    check(with("stale_high = \"1m\"", "stale_hihg = \"1m\""), &["breakers.stale_hihg", "did you mean `stale_high`?"]);
+    let paper = "[[account]]\nid = \"practice\"\nvenue = \"elsewhere\"\npaper = { preset = \"ostium\" }\n\n[[agent]]";
+    let share = "{ account = \"ostium-paper\" }";
+    let falls_to = |fallback: &str, paper: &str| {
+        let text = TEMPLATE.replacen("[[agent]]", paper, 1);
+        read(&text.replacen(share, &format!("{{ account = \"ostium-paper\", fallback = \"{fallback}\" }}"), 1))
+    };
+    let config = falls_to("practice", paper).unwrap();
+    assert_eq!(config.deployments[0].accounts[1].fallback.as_ref().unwrap().as_str(), "practice");
+    assert_eq!(config.warnings, Vec::<String>::new());
+    check(
+        falls_to("practise", paper),
+        &["deployment[0].accounts[1].fallback", "got \"practise\"", "did you mean `practice`?", "those that fit: \"practice\""],
+    );
+    check(falls_to("hyperliquid-paper", paper), &["got \"hyperliquid-paper\", which this deployment trades on anyway"]);
+    check(falls_to("practice", "[[agent]]"), &["there is none yet: add an [[account]]"]);
+    let real = "[[account]]\nid = \"practice\"\nvenue = \"hyperliquid\"\nenvironment = \"testnet\"\ncredentials = { private_key = \"env:KEY\" }\n\n[[agent]]";
+    check(falls_to("practice", real), &["got \"practice\", which is not paper; it must be a paper account"]);
+    let spot = "[[account]]\nid = \"practice\"\nvenue = \"elsewhere\"\nmarket = \"spot\"\npaper = { preset = \"spot\" }\n\n[[agent]]";
+    check(falls_to("practice", spot), &["got \"practice\", which trades spot, but \"ostium-paper\" trades perp"]);
+}

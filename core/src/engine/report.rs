@@ -1,10 +1,12 @@
 //! What callers see: the published shapes, made from the state.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::executor::{Book, ExecutionRecord, LegRecord, Setup, State};
+use crate::executor::{Alarm, Book, ExecutionRecord, LegRecord, Setup, State};
 use crate::gates::Marks;
-use crate::journal::{Archive, Command, ExecutionNumber, KillMode, LegRef};
+use crate::journal::{Archive, BreakerState, Command, ExecutionNumber, KillMode, LegRef};
 use crate::ledger::{CapitalKey, PositionKey};
 use crate::model::execution::{
     EquityReport, Execution, ExecutionStatus, ExitReport, LegReport, LegState, Outcome, PositionReport, Protection,
@@ -161,6 +163,25 @@ pub struct KillLatch {
     pub reason: String,
 }
 
+/// How the engine as a whole, or one venue, may trade.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerHealth {
+    /// The venue; the engine as a whole when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub venue: Option<VenueId>,
+    /// As configured, exits only, or exits only while entries may go to paper.
+    pub state: BreakerState,
+    /// Since when, unless it is normal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Why, unless it is normal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What is not as it should be, the gravest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<Alarm>,
+}
+
 /// How the engine stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
@@ -168,6 +189,9 @@ pub struct Health {
     pub status: String,
     /// The accounts.
     pub accounts: Vec<AccountHealth>,
+    /// The circuit breakers: the engine's own first, then each venue's.
+    #[serde(default)]
+    pub breakers: Vec<BreakerHealth>,
     /// The kill switch.
     pub kills: Vec<KillLatch>,
     /// Orders that may have taken effect.
@@ -252,6 +276,7 @@ fn leg_report(record: &ExecutionRecord, index: usize, leg: &LegRecord, present: 
         account: leg.plan.account.clone(),
         instrument: leg.plan.symbol.clone(),
         state: leg.state.name().to_owned(),
+        stands_in: leg.plan.stands_in.clone(),
         outcome,
         code,
         reason,
@@ -423,7 +448,12 @@ pub(super) fn equity(book: &Book, marks: &Marks, setup: Option<&Setup>) -> Vec<E
                 sum.plus(position.unrealized(*mark).ok()?).ok()
             });
         let share = key.deployment.as_ref().and_then(|deployment| {
-            let share = setup?.deployments.get(deployment)?.accounts.iter().find(|share| share.account == key.account)?;
+            let share = setup?
+                .deployments
+                .get(deployment)?
+                .accounts
+                .iter()
+                .find(|share| share.account == key.account || share.fallback.as_ref() == Some(&key.account))?;
             share.allocation.map(|allocation| allocation.amount())
         });
         let funds = if key.deployment.is_none() { book.ledger().funded(&key.account, &key.currency) } else { share };
@@ -494,6 +524,23 @@ fn kills(book: &Book) -> Vec<KillLatch> {
     book.kills().map(|(scope, kill)| KillLatch { scope: scope.to_string(), mode: kill.mode, reason: kill.reason.clone() }).collect()
 }
 
+/// The engine's state and each venue's, with their alarms.
+fn breakers(book: &Book, venues: impl IntoIterator<Item = VenueId>, alarms: &[Alarm]) -> Vec<BreakerHealth> {
+    let known = book.breakers().filter_map(|(venue, _)| venue.cloned());
+    let venues: BTreeSet<VenueId> = venues.into_iter().chain(known).collect();
+    let health = |venue: Option<VenueId>| {
+        let breaker = book.breaker(venue.as_ref());
+        BreakerHealth {
+            state: breaker.map(|breaker| breaker.state).unwrap_or_default(),
+            since: breaker.map(|breaker| breaker.since),
+            reason: breaker.map(|breaker| format!("{}: {}", breaker.why.code, breaker.why.reason)),
+            alarms: alarms.iter().filter(|alarm| alarm.venue == venue).cloned().collect(),
+            venue,
+        }
+    };
+    std::iter::once(None).chain(venues.into_iter().map(Some)).map(health).collect()
+}
+
 pub(super) fn health(setup: &Setup, state: &State, monotonic: u64, (seq, durable_seq): (u64, u64)) -> Health {
     let book = state.book();
     let account = |(id, account): (&AccountId, &crate::executor::AccountSetup)| {
@@ -518,6 +565,7 @@ pub(super) fn health(setup: &Setup, state: &State, monotonic: u64, (seq, durable
     Health {
         status: status.to_owned(),
         accounts,
+        breakers: breakers(book, setup.accounts.values().map(|account| account.venue.clone()), &state.alarms()),
         kills: kills(book),
         unknown: unknown_orders(book, |id| state.asked_at(id)),
         duties: duties(book, |account| {
@@ -617,6 +665,7 @@ impl Books {
         Health {
             status: "offline".into(),
             accounts: Vec::new(),
+            breakers: breakers(&self.book, [], &[]),
             kills: kills(&self.book),
             unknown: unknown_orders(&self.book, |_| None),
             duties: duties(&self.book, |_| None),

@@ -166,8 +166,10 @@ async fn open(
     for (deployment, share) in
         setup.deployments.iter().flat_map(|(id, deployment)| deployment.accounts.iter().map(move |share| (id, share)))
     {
-        if !setup.accounts.contains_key(&share.account) || !accounts.iter().any(|account| account.id() == &share.account) {
-            return Err(OpenError::Setup(format!("deployment {deployment} names the account {}, which is not open", share.account)));
+        for named in std::iter::once(&share.account).chain(&share.fallback) {
+            if !setup.accounts.contains_key(named) || !accounts.iter().any(|account| account.id() == named) {
+                return Err(OpenError::Setup(format!("deployment {deployment} names the account {named}, which is not open")));
+            }
         }
     }
     let recovering = setup.accounts.keys().cloned().collect();

@@ -143,6 +143,7 @@ impl Step<'_> {
         share: &AccountShare,
         number: ExecutionNumber,
     ) -> LegPlan {
+        let (share, stands_in) = &self.seat(share);
         let venue = self.setup.accounts.get(&share.account).map(|account| account.venue.clone());
         let venue = venue.expect("takes_part only lets accounts of the configuration through");
         let mut plan = LegPlan {
@@ -153,8 +154,13 @@ impl Step<'_> {
             symbol: None,
             order: None,
             ended: None,
+            stands_in: stands_in.clone(),
             timings: Timings::default(),
         };
+        if let Some(reason) = self.is_taken(number, &plan) {
+            plan.ended = Some((Outcome::Skipped, reason));
+            return plan;
+        }
         match self.decide(signal, deployment, setup, share, &mut plan) {
             Ok(order) => {
                 plan.order = Some(order);
@@ -164,6 +170,17 @@ impl Step<'_> {
             Err((outcome, reason)) => plan.ended = Some((outcome, reason)),
         }
         plan
+    }
+
+    /// A leg's key is its account: where another leg of the execution was put that stands in, or this one does, there is room for one.
+    fn is_taken(&self, number: ExecutionNumber, plan: &LegPlan) -> Option<Reason> {
+        let same = |other: &&LegPlan| {
+            other.deployment == plan.deployment && other.account == plan.account && (other.stands_in.is_some() || plan.stands_in.is_some())
+        };
+        let other = self.book.execution(number)?.legs.iter().map(|leg| &leg.plan).find(same)?;
+        let whom = |plan: &LegPlan| plan.stands_in.as_ref().map_or_else(|| "itself".to_owned(), |of| of.account.to_string());
+        let words = format!("{} trades this signal for {} already; {} has no other place", plan.account, whom(other), whom(plan));
+        Some(Reason::new("paper_fallback", words))
     }
 
     fn decide(
@@ -229,6 +246,7 @@ impl Step<'_> {
             deployment,
             deployment_setup: setup,
             share,
+            stands_in: plan.stands_in.is_some(),
             venue: &plan.venue,
             instrument,
             terms: &terms,

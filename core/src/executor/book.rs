@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::breakers::Open;
 use super::moving::Moving;
 use super::unwinding::{GroupVerdict, Groups};
 use super::upkeep::{Duty, Guard, Upkeep};
@@ -183,6 +184,8 @@ pub struct Book {
     upkeep: Upkeep,
     #[serde(default)]
     groups: Groups,
+    #[serde(default)]
+    breakers: Open,
     #[serde(with = "pairs")]
     kills: BTreeMap<KillScope, Kill>,
     halts: BTreeMap<AccountId, Reason>,
@@ -406,6 +409,10 @@ impl Book {
         self.halts.get(account)
     }
 
+    pub(super) const fn open_breakers(&self) -> &Open {
+        &self.breakers
+    }
+
     /// The highest nonce written down for an account.
     #[must_use]
     pub fn nonce(&self, account: &AccountId) -> Option<u64> {
@@ -470,7 +477,8 @@ impl Book {
             Event::GroupDecided { execution, deployment, stands, why } => {
                 self.decide_group(*execution, deployment, GroupVerdict { stands: *stands, why: why.clone() })?;
             }
-            Event::Approved { .. } | Event::LegDecided { .. } | Event::BreakerChanged { .. } => {}
+            Event::Approved { .. } | Event::LegDecided { .. } => {}
+            Event::BreakerChanged { venue, state, why, at } => self.breakers.changed(venue.as_ref(), *state, why, *at),
             Event::MustClose { lot, why, at } => self.upkeep.must_close(lot, why, *at),
             Event::Relieved { lot, .. } => self.upkeep.relieve(lot),
             Event::GuardMoved { leg, best } => self.upkeep.moved(*leg, *best),

@@ -97,6 +97,7 @@ impl Step<'_> {
                 external: false,
             }),
             ended: None,
+            stands_in: None,
             timings: Timings { resolved: Some(0), ..Timings::default() },
         })
     }

@@ -129,6 +129,7 @@ impl Step<'_> {
             symbol: Some(key.symbol.clone()),
             order: Some(order),
             ended: None,
+            stands_in: None,
             timings: Timings::default(),
         };
         let request = OrderRequest { reduce_only: true, ..plan.request(Purpose::Close)? };

@@ -228,6 +228,7 @@ impl Step<'_> {
                 external: false,
             }),
             ended: None,
+            stands_in: None,
             timings: Timings::default(),
         })
     }

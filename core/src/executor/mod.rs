@@ -2,6 +2,7 @@
 
 mod admit;
 mod book;
+mod breakers;
 mod closing;
 mod duties;
 mod emergency;
@@ -17,8 +18,10 @@ mod setup;
 mod step;
 mod unwinding;
 mod upkeep;
+mod vitals;
 
 pub use self::book::{Book, ExecutionRecord, FoldError, Kill, LegRecord, OrderRecord, RETAINED};
+pub use self::breakers::Breaker;
 pub use self::guarding::Protected;
 pub use self::ids::NAMESPACE_LENGTH;
 pub use self::setup::{
@@ -27,3 +30,4 @@ pub use self::setup::{
 pub use self::step::{Archived, CommandError, Decided, Effect, Input, Now, Output, State, Timer, Token, step};
 pub use self::unwinding::GroupVerdict;
 pub use self::upkeep::{Duty, Guard};
+pub use self::vitals::{Alarm, Measure, Severity, engine_state, venue_state};

@@ -91,6 +91,9 @@ impl Step<'_> {
 
     pub(super) fn ready(&mut self, at: LegRef, result: Result<(), Failure>) {
         self.live.asked_ready.remove(&at);
+        if let Some(account) = self.book.leg(at).map(|leg| leg.plan.account.clone()) {
+            self.heard_ready(&account, result.as_ref().err());
+        }
         let Some((record, leg)) = self.book.find(at) else {
             return;
         };
@@ -241,6 +244,7 @@ impl Step<'_> {
         }
         let Some(account) = self.book.leg(at).map(|leg| leg.plan.account.clone()) else { return };
         self.live.sent_at.insert(id.clone(), self.elapsed(at.execution));
+        self.clock_in(id);
         self.effect(Effect::Place { account, order: id.clone() });
         self.wake_after(self.setup.timing.leg_deadline, Timer::Deadline(id.clone()));
     }
@@ -263,6 +267,9 @@ impl Step<'_> {
 
     pub(super) fn placed(&mut self, id: &ClientOrderId, result: Result<OrderReport, Failure>) {
         let Some(at) = self.book.leg_of(id) else { return };
+        if let Some(account) = self.book.leg(at).map(|leg| leg.plan.account.clone()) {
+            self.clock_out(&account, id, result.as_ref().err());
+        }
         match result {
             Ok(report) => {
                 self.report(report);
@@ -294,6 +301,7 @@ impl Step<'_> {
     }
 
     pub(super) fn deadline(&mut self, id: &ClientOrderId) {
+        self.clock_overdue(id);
         if self.book.order(id).is_some_and(|order| order.state == OrderState::Sent) {
             let allowed = self.setup.timing.leg_deadline;
             self.becomes_unknown(id, format!("no answer within {allowed:?}"));
@@ -482,6 +490,9 @@ impl Step<'_> {
     /// The answer to a cancel is a report like any other; a cancel that failed is one the venue's next report tells of.
     pub(super) fn canceled(&mut self, id: &ClientOrderId, result: Result<OrderReport, Failure>) {
         self.live.canceling.remove(id);
+        if let Some(account) = self.book.leg_of(id).and_then(|at| self.book.leg(at)).map(|leg| leg.plan.account.clone()) {
+            self.heard(&account, result.as_ref().err());
+        }
         match result {
             Ok(report) => self.report(report),
             Err(_) => self.probe(id),

@@ -34,6 +34,7 @@ impl Step<'_> {
             }
         }
         self.resume_groups();
+        self.carry_breakers_over();
         let accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
         accounts.iter().for_each(|account| self.fetch(account));
     }
@@ -71,6 +72,8 @@ impl Step<'_> {
     pub(super) fn compare(&mut self, account: &AccountId, result: Result<AccountSnapshot, Failure>) {
         let Some(live) = self.live.accounts.get_mut(account) else { return };
         live.fetching = false;
+        self.heard(account, result.as_ref().err());
+        let Some(live) = self.live.accounts.get_mut(account) else { return };
         let snapshot = match result {
             Ok(snapshot) => snapshot,
             Err(failure) => {

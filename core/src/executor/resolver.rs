@@ -60,6 +60,9 @@ impl Step<'_> {
         }
         let Some(at) = self.book.leg_of(id) else { return };
         let account = self.book.leg(at).map(|leg| leg.plan.account.clone());
+        if let Some(account) = &account {
+            self.heard(account, result.as_ref().err());
+        }
         let failed = result.as_ref().err().map(|failure| failure.message.clone());
         let mut pause = self.backoff(failures);
         match result {
@@ -105,7 +108,9 @@ impl Step<'_> {
         }
         let Some(account) = self.book.leg(at).map(|leg| leg.plan.account.clone()) else { return };
         self.live.probing.entry(id.clone()).or_default().resent = true;
+        self.clock_in(id);
         self.effect(Effect::Place { account, order: id.clone() });
+        self.wake_after(self.setup.timing.leg_deadline, Timer::Deadline(id.clone()));
     }
 
     /// Whether a failure says nothing of the order, because its bytes were sent before: it is asked for again, and not sent any more.

@@ -146,22 +146,23 @@ pub struct Limits {
     pub max_notional: Option<Notional>,
 }
 
-/// When a venue counts as unwell: each a measure over the latest [`Breakers::window`].
+/// When a venue counts as unwell. What follows from each measure is told by a table in the executor's `vitals`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Breakers {
-    /// Over which time errors and latencies are counted.
+    /// Over which time failures and slow answers are counted.
     pub window: Duration,
-    /// How many failed calls in that time are high.
+    /// How many failed calls in that time are high, if they are also a tenth of all. A venue that is gone is asked again later each time, so
+    /// that its calls fail about five times in the first ten seconds and twice a minute from then on.
     pub errors_high: u32,
-    /// How many are critical.
+    /// How many are critical, if they are also half of all: many orders and accounts must have met it.
     pub errors_critical: u32,
-    /// An answer slower than this is high.
+    /// An order answered later than this is slow; a venue on a chain may take seconds.
     pub latency_high: Duration,
-    /// No price for so long, while something is held or on its way there, is high.
+    /// Neither a price nor an answer for so long, while something is held or on its way there, is high.
     pub stale_high: Duration,
-    /// An order unknown for so long is high.
+    /// An order unknown for so long is high: longer than any venue needs to prove absence.
     pub unknown_high: Duration,
-    /// How long all must be well before it trades again.
+    /// How long an alarm's measure must have been below it before it is lowered.
     pub cool_down: Duration,
 }
 
@@ -169,7 +170,7 @@ impl Default for Breakers {
     fn default() -> Self {
         Self {
             window: Duration::from_secs(60),
-            errors_high: 10,
+            errors_high: 5,
             errors_critical: 30,
             latency_high: Duration::from_secs(4),
             stale_high: Duration::from_secs(60),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::book::{Book, ExecutionRecord, FoldError};
+use super::breakers::{News, Watch};
 use super::groups::GroupLive;
 use super::guarding::Leaving;
 use super::setup::Setup;
@@ -73,6 +74,8 @@ pub enum Timer {
     Group(ExecutionNumber, DeploymentId),
     /// A signal is no longer valid: a leg of it that was never sent ends.
     Expire(LegRef),
+    /// It is looked at how well the venues are.
+    Breakers,
 }
 
 /// What can come in.
@@ -426,6 +429,8 @@ pub(super) struct Live {
     pub(super) preparing: Option<LegRef>,
     /// Who waits to close the engine.
     pub(super) leaving: Option<Leaving>,
+    /// How well the venues are.
+    pub(super) watch: Watch,
 }
 
 /// When an exit was last asked of the venue, and how often it came to nothing since.
@@ -521,6 +526,7 @@ pub fn step(setup: &Setup, state: &mut State, now: Now, input: Input) -> Output 
     let State { book, live } = state;
     let mut step = Step { setup, book, live, now, out: Output::default() };
     step.take(input);
+    step.keep_watch();
     if let Some(fault) = &step.out.fault {
         step.live.journal_failed = Some(format!("internal fault: {fault}"));
     }
@@ -556,6 +562,7 @@ impl Step<'_> {
                 let key = (venue, quote.symbol.clone());
                 self.live.marks.insert(key.clone(), quote.middle());
                 self.live.quotes.insert(key.clone(), quote);
+                self.heard_price(&key.0);
                 self.watch(&key.0, &key.1);
             }
             Input::Timer(timer) => self.wake(timer),
@@ -608,6 +615,7 @@ impl Step<'_> {
             }
             Timer::Leave => self.check_leaving(),
             Timer::Group(execution, deployment) => self.check_group(execution, &deployment),
+            Timer::Breakers => self.check_breakers(),
         }
     }
 
@@ -629,7 +637,11 @@ impl Step<'_> {
         // Asked before it is folded: folding may let a finished execution go.
         let execution = event.execution().or_else(|| Some(self.book.leg_of(event.order()?)?.execution));
         match self.book.apply(&event) {
-            Ok(()) => self.out.events.push(Decided { event, execution }),
+            Ok(()) => {
+                let news = News::of(&event);
+                self.out.events.push(Decided { event, execution });
+                self.notice(news);
+            }
             Err(fault) => self.out.fault = Some(fault),
         }
     }

@@ -5,6 +5,7 @@
 //! the order is prepared.
 
 mod assets;
+mod breaker;
 mod capital;
 mod interest;
 mod latch;
@@ -53,6 +54,8 @@ pub struct Candidate<'a> {
     pub deployment_setup: &'a DeploymentSetup,
     /// The deployment's share of the account.
     pub share: &'a AccountShare,
+    /// Whether it stands in for an account in an emergency.
+    pub stands_in: bool,
     /// The venue.
     pub venue: &'a VenueId,
     /// The instrument.
@@ -108,8 +111,14 @@ pub trait Gate: Send + Sync {
 }
 
 /// The built-in gates, in the order in which they are asked: what stops everything first, money last.
-const BUILT_IN: [&dyn Gate; 5] =
-    [&latch::Latch, &interest::Interest, &assets::AllowedAssets, &notional::MaxNotional, &capital::AvailableCapital];
+const BUILT_IN: [&dyn Gate; 6] = [
+    &latch::Latch,
+    &breaker::CircuitBreaker,
+    &interest::Interest,
+    &assets::AllowedAssets,
+    &notional::MaxNotional,
+    &capital::AvailableCapital,
+];
 
 /// Asks every gate. The caller books the candidate's reserve before it asks about another one.
 ///
@@ -138,13 +147,15 @@ pub(crate) fn clear_entry(book: &Book, leg: &LegRecord, attached: Vec<AttachedEx
     Ok(Cleared(OrderRequest { attached, ..request }))
 }
 
-/// Whether an entry may still leave: asked when it is cleared, and once more right before it is sent.
+/// Whether an entry may still leave: asked when it is cleared, and once more right before it is sent. A venue that became degraded meanwhile
+/// does not stop it; an emergency does.
 ///
 /// # Errors
-/// The latch that holds it.
+/// The latch or the emergency that holds it.
 pub(crate) fn may_leave(book: &Book, leg: &LegRecord) -> Result<(), Reason> {
     let asset = leg.plan.order.as_ref().map(|order| &order.terms.asset);
-    latch::check(book, &leg.plan.agent, &leg.plan.account, &leg.plan.venue, asset)
+    latch::check(book, &leg.plan.agent, &leg.plan.account, &leg.plan.venue, asset)?;
+    breaker::may_leave(book, leg)
 }
 
 /// Clears the order that closes a position: our share of it, but no more than the venue still holds, one at a time per account and

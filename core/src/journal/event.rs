@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::executor::ExecutionRecord;
 use crate::model::close::{CloseRequest, Lot};
-use crate::model::execution::{Outcome, Reason, Timings};
+use crate::model::execution::{Outcome, Reason, StandIn, Timings};
 use crate::model::exit::Trigger;
 use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::instrument::{Instrument, Market, Side};
@@ -122,6 +122,9 @@ pub struct LegPlan {
     /// How it ended, if it did at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<(Outcome, Reason)>,
+    /// The account it stands in for, if that one's venue or the engine was in emergency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_in: Option<StandIn>,
     /// How long the decision took.
     #[serde(default)]
     pub timings: Timings,
@@ -558,6 +561,9 @@ pub enum Event {
         state: BreakerState,
         /// Why.
         why: Reason,
+        /// Since when.
+        #[serde(default)]
+        at: Timestamp,
     },
 }
 

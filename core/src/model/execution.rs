@@ -65,6 +65,15 @@ impl Reason {
     }
 }
 
+/// The account that a leg stands in for, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandIn {
+    /// The account.
+    pub account: AccountId,
+    /// Why: `paper_fallback`.
+    pub why: Reason,
+}
+
 /// How one leg stands; each variant holds what is true only then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -265,6 +274,9 @@ pub struct LegReport {
     pub instrument: Option<VenueSymbol>,
     /// `awaiting_approval`, `planned`, `sent`, `unknown`, `working` or `done`.
     pub state: String,
+    /// The account it stands in for: in an emergency entries go to paper instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_in: Option<StandIn>,
     /// How it ended, once done. While a leg is closed again because its group failed it is what it was before, with the code `unwind`;
     /// `unwound` once that is flat.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -114,7 +114,7 @@ fn alone(config: &Config, account: &AccountConfig) -> Config {
     alone.journal.views = false;
     alone.journal.namespace = None;
     alone.agents = vec![AgentConfig { id: DOCTOR.parse().expect("a valid name"), allowed_assets: None }];
-    let share = ShareConfig { account: account.id.clone(), allocation: None };
+    let share = ShareConfig { account: account.id.clone(), allocation: None, fallback: None };
     let id = DOCTOR.parse().expect("a valid name");
     let agent = DOCTOR.parse().expect("a valid name");
     alone.deployments = vec![DeploymentConfig { id, agent, accounts: vec![share], limits: Limits::default() }];

@@ -5,12 +5,12 @@ use std::fmt;
 
 use omnivenue_core::engine::replay;
 use omnivenue_core::executor::{Book, Guard, LegRecord, Setup, State};
-use omnivenue_core::journal::{Admission, Command, Event, LegRef};
+use omnivenue_core::journal::{Admission, BreakerState, Command, Event, LegRef};
 use omnivenue_core::ledger::{CapitalKey, Level, Scope};
 use omnivenue_core::model::close::Lot;
 use omnivenue_core::model::execution::Protection;
 use omnivenue_core::model::exit::{ExitKind, Trigger};
-use omnivenue_core::model::ids::{Asset, ClientOrderId, DeploymentId, SignalId};
+use omnivenue_core::model::ids::{Asset, ClientOrderId, DeploymentId, SignalId, VenueId};
 use omnivenue_core::model::number::{Amount, Factor, Notional, Quantity, SignedQuantity};
 use omnivenue_core::model::order::Purpose;
 use omnivenue_core::model::signal::LegPolicy;
@@ -71,6 +71,7 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     written_down_first(world, &mut found);
     ends_rest_on_evidence(world, &mut found);
     nothing_leaves_too_late_or_too_often(world, &mut found);
+    no_entry_leaves_in_an_emergency(world, book, &mut found);
     books_equal_venue(world, book, &mut found);
     nothing_is_held_back(world, book, &mut found);
     found.extend(unprotected(&world.setup, kernel.state()));
@@ -167,6 +168,42 @@ fn nothing_leaves_too_late_or_too_often(world: &World, found: &mut Vec<Violation
                     "nothing is repeated",
                     format!("{order} left {count} times for a venue that makes an order of each"),
                 ));
+            }
+        }
+    }
+}
+
+/// No entry leaves for a venue while it or the engine is in emergency, but for one that stands in on paper; and then nothing leaves for the
+/// account it stands in for.
+fn no_entry_leaves_in_an_emergency(world: &World, book: &Book, found: &mut Vec<Violation>) {
+    let mut changes: Vec<(Timestamp, Option<VenueId>, BreakerState)> = Vec::new();
+    for entry in world.store.entries() {
+        if let Ok(Event::BreakerChanged { venue, state, .. }) = entry.event() {
+            changes.push((entry.at, venue, state));
+        }
+    }
+    // What was written down at the very moment may have come before or after.
+    let emergency = |venue: Option<&VenueId>, at: Timestamp| {
+        let before = changes.iter().filter(|(_, whose, _)| whose.as_ref() == venue).take_while(|(changed, _, _)| *changed <= at);
+        before.last().is_some_and(|(changed, _, state)| *state == BreakerState::Emergency && *changed < at)
+    };
+    let legs = legs(world);
+    for wire in &world.wires {
+        let medium = wire.open();
+        for sent in &medium.sent {
+            let Some((at, Purpose::Entry)) = legs.get(&sent.order) else { continue };
+            let stands_in = book.leg(*at).is_some_and(|leg| leg.plan.stands_in.is_some());
+            if emergency(Some(&medium.venue), sent.at) || (!stands_in && emergency(None, sent.at)) {
+                found.push(Violation::new("no entry in an emergency", format!("{} left for {} at {}", sent.order, medium.venue, sent.at)));
+            }
+        }
+    }
+    for (number, record) in book.executions() {
+        for leg in record.legs.iter().filter(|leg| !leg.orders.is_empty()) {
+            let Some(stand_in) = leg.plan.stands_in.as_ref() else { continue };
+            let same = |other: &&LegRecord| other.plan.deployment == leg.plan.deployment && other.plan.account == stand_in.account;
+            if record.legs.iter().filter(same).any(|other| !other.orders.is_empty()) {
+                found.push(Violation::new("never both", format!("execution {number} went to {} and to paper", stand_in.account)));
             }
         }
     }

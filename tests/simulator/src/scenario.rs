@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Limits, Setup, Timing};
+use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, Breakers, DeploymentSetup, Limits, Setup, Timing};
 use omnivenue_core::journal::KillScope;
 use omnivenue_core::model::close::{CloseRequest, CloseTarget};
 use omnivenue_core::model::ids::{AccountId, SignalId, VenueId};
@@ -89,6 +89,11 @@ impl Scenario {
         if random.chance(12) {
             scenario.fill_the_disk(&mut random);
         }
+        // Chance of its own: what else a seed tells stays as it was.
+        let mut nerves = Random::new(seed ^ 0x6e65_7276_6573);
+        if nerves.chance(35) {
+            scenario.be_nervous(&mut nerves);
+        }
         let crashes = random.below(4);
         scenario.crashes = (0..crashes).map(|_| 1 + random.below(120)).collect();
         scenario.crashes.sort_unstable();
@@ -104,6 +109,32 @@ impl Scenario {
         at += 2_000 + random.below(8_000);
         self.script.push((at, Action::Die));
         self.script.sort_by_key(|(at, _)| *at);
+    }
+
+    /// Circuit breakers that open at the slightest, and often a paper account that stands in.
+    fn be_nervous(&mut self, random: &mut Random) {
+        self.setup.breakers = Breakers {
+            window: Duration::from_secs(10),
+            errors_high: 1 + u32::from(random.chance(50)),
+            errors_critical: 2 + u32::from(random.chance(50)),
+            latency_high: Duration::from_millis(40 + random.below(200)),
+            stale_high: Duration::from_secs(2),
+            unknown_high: Duration::from_secs(1 + random.below(4)),
+            cool_down: Duration::from_secs(1 + random.below(6)),
+        };
+        if random.chance(70) {
+            let rule = *random.pick(&Rule::ALL);
+            let paper = exchange(self.exchanges.len(), rule, random, self.faults_per_mille);
+            let account = paper.accounts.keys().next().expect("an exchange has accounts").clone();
+            for id in paper.accounts.keys() {
+                let limits = Limits { max_notional: Some(name("4000")), ..Limits::default() };
+                let setup = AccountSetup { venue: paper.id.clone(), market: None, limits, drift: Default::default() };
+                self.setup.accounts.insert(id.clone(), setup);
+            }
+            let shares = self.setup.deployments.values_mut().flat_map(|deployment| &mut deployment.accounts);
+            shares.for_each(|share| share.fallback = Some(account.clone()));
+            self.exchanges.push(paper);
+        }
     }
 
     /// The same small story on two venues of one rule, with one fault: two signals, a repetition, a close.

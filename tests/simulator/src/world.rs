@@ -604,6 +604,10 @@ impl World {
                     Event::LegEnded { outcome: Outcome::Unwound, .. } => self.coverage.add("legs unwound", 1),
                     _ => {}
                 }
+                if let Event::Admitted(admission) = &event {
+                    let stood_in = admission.legs.iter().filter(|leg| leg.stands_in.is_some() && leg.ended.is_none()).count();
+                    (0..stood_in).for_each(|_| self.coverage.add("legs that stood in on paper", 1));
+                }
                 self.coverage.add(format!("event {}", event.kind()), 1);
             }
         }

@@ -70,6 +70,8 @@ fn seeds_hold() {
         "event resolved",
         "event superseded",
         "event killed",
+        "event breaker_changed",
+        "legs that stood in on paper",
         "journal writes failed",
         "emergency orders recognized",
         "orders canceled",

@@ -1,9 +1,9 @@
 //! What the journal's events mean for the tables: they are folded by the engine's own rules, and what changed is written.
 
 use omnivenue_core::executor::{Book, ExecutionRecord, LegRecord, OrderRecord};
-use omnivenue_core::journal::{Admission, Command, Event, ExecutionNumber, Intent, LegPlan, LegRef, StoreError, StoredEntry};
-use omnivenue_core::model::execution::LegState;
-use omnivenue_core::model::ids::{ClientOrderId, VenueOrderId};
+use omnivenue_core::journal::{Admission, BreakerState, Command, Event, ExecutionNumber, Intent, LegPlan, LegRef, StoreError, StoredEntry};
+use omnivenue_core::model::execution::{LegState, Reason};
+use omnivenue_core::model::ids::{ClientOrderId, VenueId, VenueOrderId};
 use omnivenue_core::model::order::{FillReport, OrderReport, OrderRequest, OrderState};
 use omnivenue_core::model::signal::{OrderType, Sizing};
 use omnivenue_core::model::time::Timestamp;
@@ -78,6 +78,7 @@ impl Projection {
                 Some(intent.leg)
             }
             Event::LegEnded { leg, .. } => Some(*leg),
+            Event::BreakerChanged { venue, state, why, .. } => return step.breaker_changed(venue.as_ref(), *state, why),
             _ => before,
         };
         let Some(at) = changed else { return Ok(()) };
@@ -185,6 +186,13 @@ impl Step<'_> {
         }
         let number = admission.number;
         admission.legs.iter().enumerate().try_for_each(|(leg, plan)| self.leg_planned(LegRef { execution: number, leg }, plan))
+    }
+
+    fn breaker_changed(&self, venue: Option<&VenueId>, state: BreakerState, why: &Reason) -> Result<(), ReadError> {
+        self.conn
+            .prepare_cached("INSERT INTO breakers (seq, venue, state, code, reason, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![to_sql(self.seq), venue.map(VenueId::as_str), word(&state), why.code, why.reason, self.at])?;
+        Ok(())
     }
 
     /// A leg as it was decided.

@@ -145,6 +145,16 @@ CREATE TABLE positions (
     PRIMARY KEY (deployment, account, instrument)
 ) STRICT, WITHOUT ROWID;
 
+-- When a venue, or the engine as a whole, was allowed to trade otherwise than before.
+CREATE TABLE breakers (
+    seq INTEGER PRIMARY KEY,    -- the journal entry that tells of it
+    venue TEXT,                 -- absent: the engine as a whole
+    state TEXT NOT NULL,        -- normal, degraded, emergency
+    code TEXT NOT NULL,         -- what was measured: errors, latency, stale, drift, unknown, restart; alarms; well
+    reason TEXT NOT NULL,
+    at TEXT NOT NULL
+) STRICT;
+
 -- Money per account and currency, and per deployment on it.
 CREATE TABLE equity (
     account TEXT NOT NULL,
