@@ -1,5 +1,6 @@
 //! The verbs of the command and what they share: options, output, exit codes.
 
+mod approve;
 mod backend;
 mod cancel;
 mod close;
@@ -53,6 +54,7 @@ Exit codes:
   2  wrong usage, wrong input or wrong configuration; nothing was done
   3  some leg is unknown: it may have taken effect, see its reason
   4  the engine cannot be reached, or the journal is in use by another process
+  5  done, but positions are left without the stop that the engine runs; a warning names them
 
 Without omnivenue.toml a built-in configuration holds: two paper venues, one agent `demo`, data in
 .omnivenue. OMNIVENUE_LOG sets what is logged to stderr, such as `debug`.";
@@ -114,6 +116,8 @@ enum Verb {
     Execution(signal::Find),
     /// Close positions
     Close(close::Close),
+    /// Answer whether a signal that waits for a person may be carried out
+    Approve(approve::Approve),
     /// Cancel what rests of a signal; what traded stays
     Cancel(cancel::Cancel),
     /// Settle an order whose fate no evidence tells
@@ -174,6 +178,7 @@ async fn dispatch(cli: Cli) -> Result<Done, CommandError> {
         Verb::Events(verb) => verb.run(options).await,
         Verb::Execution(verb) => verb.run(options).await,
         Verb::Close(verb) => verb.run(options).await,
+        Verb::Approve(verb) => verb.run(options).await,
         Verb::Cancel(verb) => verb.run(options).await,
         Verb::Resolve(verb) => verb.run(options).await,
         Verb::Kill(verb) => verb.run(options).await,

@@ -236,6 +236,9 @@ pub struct AgentConfig {
     pub id: AgentId,
     /// The assets it may trade; all when absent.
     pub allowed_assets: Option<BTreeSet<Asset>>,
+    /// How long each of its signals waits for a person's yes; none is needed when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Duration>,
 }
 
 /// Where one agent's signals are carried out.
@@ -250,6 +253,9 @@ pub struct DeploymentConfig {
     /// Limits of this deployment.
     #[serde(serialize_with = "limits")]
     pub limits: Limits,
+    /// How long each signal carried out here waits for a person's yes; none is needed when absent. Of this and the agent's, the shorter counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Duration>,
 }
 
 /// A deployment's share of an account.

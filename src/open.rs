@@ -212,7 +212,7 @@ pub fn setup(config: &Config) -> Setup {
     let agents = config
         .agents
         .iter()
-        .map(|agent| (agent.id.clone(), AgentSetup { allowed_assets: agent.allowed_assets.clone(), ..AgentSetup::default() }));
+        .map(|agent| (agent.id.clone(), AgentSetup { allowed_assets: agent.allowed_assets.clone(), approval: agent.approval }));
     let deployments = config.deployments.iter().map(|deployment| {
         let shares = deployment.accounts.iter().map(|share| AccountShare {
             account: share.account.clone(),
@@ -224,7 +224,7 @@ pub fn setup(config: &Config) -> Setup {
             accounts: shares.collect(),
             limits: deployment.limits,
             stops: Default::default(),
-            approval: None,
+            approval: deployment.approval,
         };
         (deployment.id.clone(), setup)
     });
@@ -281,9 +281,27 @@ impl Opened {
     /// date, and the next engine goes on where it stopped.
     ///
     /// # Errors
+    /// Those of [`Engine::shutdown`]. The engine ends even so, since nobody holds it any more: who wants to keep it asks with
+    /// [`Opened::try_shutdown`].
+    pub async fn shutdown(mut self) -> Result<Option<ViewsProjector>, EngineError> {
+        self.try_shutdown().await
+    }
+
+    /// As [`Opened::shutdown`], but the engine goes on when it refuses.
+    ///
+    /// # Errors
     /// Those of [`Engine::shutdown`].
-    pub async fn shutdown(self) -> Result<Option<ViewsProjector>, EngineError> {
+    pub async fn try_shutdown(&mut self) -> Result<Option<ViewsProjector>, EngineError> {
         self.engine.shutdown().await?;
+        Ok(self.views.take())
+    }
+
+    /// As [`Opened::shutdown`], leaving positions whose stop the engine runs without one.
+    ///
+    /// # Errors
+    /// Those of [`Engine::shutdown_unprotected`].
+    pub async fn shutdown_unprotected(self) -> Result<Option<ViewsProjector>, EngineError> {
+        self.engine.shutdown_unprotected().await?;
         Ok(self.views)
     }
 }

@@ -7,11 +7,14 @@ use std::time::Duration;
 use omnivenue::config::Config;
 use omnivenue::control::{Client, EngineHandler, Failure, Request, Server, codes};
 use omnivenue::open::{self, OpenError, Opened};
-use omnivenue_core::engine::Engine;
+use omnivenue::sqlite::ViewsProjector;
+use omnivenue_core::engine::{Engine, EngineError};
+use omnivenue_core::executor::CommandError as EngineRefusal;
 use omnivenue_core::journal::StoreError;
+use omnivenue_core::model::execution::Protection;
 use serde_json::Value;
 
-use super::exit::{CommandError, chain};
+use super::exit::{CommandError, Done, chain};
 use super::files::Files;
 use super::output::Output;
 
@@ -56,6 +59,57 @@ pub(crate) struct Own {
     // In this order they are dropped: nobody is let in any more before the engine goes.
     server: Option<Server>,
     engine: Opened,
+    config: Config,
+    output: Output,
+}
+
+impl Own {
+    fn new(engine: Opened, config: Config, output: Output) -> Self {
+        let mut own = Self { server: None, engine, config, output };
+        own.serve();
+        own
+    }
+
+    /// Lets others reach the engine.
+    fn serve(&mut self) {
+        let server = Server::start(&self.config.control_path(), EngineHandler::new(Engine::clone(&self.engine)));
+        let noted = server.map_err(|error| self.output.note(&format!("other commands cannot reach this engine: {}", chain(&error))));
+        self.server = noted.ok();
+    }
+
+    /// Ends the engine, unless that would end a stop which it runs: then it goes on, and these are the positions.
+    async fn end(&mut self) -> Result<Option<String>, CommandError> {
+        // Nobody is let in any more before the engine goes.
+        self.server = None;
+        let seq = self.engine.health().await.map_or(0, |health| health.durable_seq);
+        match self.engine.try_shutdown().await {
+            Ok(views) => {
+                finish(views, seq);
+                Ok(None)
+            }
+            Err(EngineError::Command(EngineRefusal::Unprotected(exposed))) => {
+                self.serve();
+                Ok(Some(exposed))
+            }
+            Err(error) => Err(Failure::from(error).into()),
+        }
+    }
+
+    /// Ends the engine whatever stops it runs.
+    async fn leave(self) -> Result<(), CommandError> {
+        let Self { server, engine, .. } = self;
+        drop(server);
+        let seq = engine.health().await.map_or(0, |health| health.durable_seq);
+        finish(engine.shutdown_unprotected().await.map_err(Failure::from)?, seq);
+        Ok(())
+    }
+}
+
+/// The last act of this process: whoever looks at the views next should find what it did.
+fn finish(views: Option<ViewsProjector>, seq: u64) {
+    if let Some(views) = views {
+        let _ = views.wait_for(seq, VIEWS_PATIENCE);
+    }
 }
 
 /// What asks from many tasks at once.
@@ -103,12 +157,7 @@ impl Backend {
     pub(crate) async fn acting(config: &Config, output: Output) -> Result<Self, CommandError> {
         match Self::running_or(config, async || open::open(config).await).await? {
             Through::Running(path) => Ok(Self::Running(Box::new(Running { path, config: config.clone(), acting: Some(output) }))),
-            Through::Own(engine) => {
-                let server = Server::start(&config.control_path(), EngineHandler::new(Engine::clone(&engine)));
-                let server =
-                    server.map_err(|error| output.note(&format!("other commands cannot reach this engine: {}", chain(&error)))).ok();
-                Ok(Self::Own(Box::new(Own { server, engine })))
-            }
+            Through::Own(engine) => Ok(Self::Own(Box::new(Own::new(engine, config.clone(), output)))),
         }
     }
 
@@ -193,18 +242,33 @@ impl Backend {
         }
     }
 
-    /// Shuts down an engine of our own; others are left alone.
-    pub(crate) async fn close(self) -> Result<(), CommandError> {
-        if let Self::Own(own) = self {
-            let Own { server, engine } = *own;
-            drop(server);
-            let seq = engine.health().await.map_or(0, |health| health.durable_seq);
-            let views = engine.shutdown().await.map_err(Failure::from)?;
-            // The last act of this process: whoever looks at the views next should find what it did.
-            if let Some(views) = views {
-                let _ = views.wait_for(seq, VIEWS_PATIENCE);
-            }
+    /// Shuts down an engine of our own; others are left alone. Where it runs stops that no venue can hold, it says so, ends them, and tells
+    /// that in how the command ends: a command that was asked for one thing does not stay.
+    pub(crate) async fn close(self) -> Result<Done, CommandError> {
+        let Self::Own(mut own) = self else { return Ok(Done::Well) };
+        let Some(exposed) = own.end().await? else { return Ok(Done::Well) };
+        own.output.note(&format!(
+            "omnivenue: warning: the stops of {exposed} are run by the engine, which ends now: nothing protects these positions until an engine \
+             runs again; `omnivenue run --stay` looks after them"
+        ));
+        own.leave().await?;
+        Ok(Done::Unprotected)
+    }
+
+    /// Whether an engine of our own runs stops that would end with it.
+    pub(crate) async fn runs_stops(&self) -> bool {
+        let Self::Own(own) = self else { return false };
+        let ends = |protection: Protection| !matches!(protection, Protection::None | Protection::Venue);
+        let positions = own.engine.positions().await.unwrap_or_default();
+        positions.iter().flat_map(|position| &position.exits).any(|exit| ends(exit.protection))
+    }
+
+    /// Shuts down an engine of our own, unless that would end a stop which it runs: then it goes on, and others can still reach it. These
+    /// are the positions.
+    pub(crate) async fn end(&mut self) -> Result<Option<String>, CommandError> {
+        match self {
+            Self::Own(own) => own.end().await,
+            Self::Running(_) | Self::Files(_) => Ok(None),
         }
-        Ok(())
     }
 }

@@ -21,9 +21,9 @@ impl Cancel {
         let output = options.output();
         let mut backend = Backend::acting(&config, output).await?;
         let answer = backend.ask(Request::Cancel { id: self.signal.clone() }).await;
-        backend.close().await?;
+        let left = backend.close().await?;
         let answer = answer?;
         output.either(&answer, || format!("what rests of {} is being canceled; see `omnivenue execution {}`", self.signal, self.signal))?;
-        Ok(Done::Well)
+        Ok(left)
     }
 }

@@ -10,6 +10,8 @@ use omnivenue_core::model::execution::{Execution, Outcome};
 
 /// Refused or failed.
 pub(crate) const FAILED: u8 = 1;
+/// Done, but positions are left without the stop that the engine runs.
+pub(crate) const UNPROTECTED: u8 = 5;
 /// Wrong usage, input or configuration.
 pub(crate) const USAGE: ExitStatus = ExitStatus(2);
 /// Some leg is unknown.
@@ -34,6 +36,8 @@ pub(crate) enum Done {
     Well,
     /// It ran, but something was refused or did not pass.
     Refused,
+    /// Positions are left without the stop that the engine runs.
+    Unprotected,
     /// Something may have taken effect.
     Unknown,
 }
@@ -43,6 +47,7 @@ impl Done {
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Unprotected, _) | (_, Self::Unprotected) => Self::Unprotected,
             (Self::Refused, _) | (_, Self::Refused) => Self::Refused,
             (Self::Well, Self::Well) => Self::Well,
         }
@@ -54,6 +59,7 @@ impl From<Done> for ExitCode {
         match done {
             Done::Well => Self::SUCCESS,
             Done::Refused => FAILED.into(),
+            Done::Unprotected => UNPROTECTED.into(),
             Done::Unknown => UNKNOWN.into(),
         }
     }
@@ -190,6 +196,7 @@ mod tests {
         check(codes::IN_USE, 4);
         check(codes::UNREACHABLE, 4);
         check("anything_else", 1);
-        assert_eq!(Done::Refused.and(Done::Unknown).and(Done::Well), Done::Unknown);
+        assert_eq!(Done::Refused.and(Done::Unknown).and(Done::Unprotected), Done::Unknown);
+        assert_eq!(Done::Refused.and(Done::Unprotected).and(Done::Well), Done::Unprotected);
     }
 }

@@ -101,14 +101,14 @@ pub(crate) async fn reconcile(options: &Options) -> Result<Done, CommandError> {
     let output = options.output();
     let mut backend = Backend::acting(&config, output).await?;
     let compared = compare(&mut backend).await;
-    backend.close().await?;
+    let left = backend.close().await?;
     let (health, all) = compared?;
     output.either(&health, || {
         let text = show::accounts(&health);
         if all { text } else { format!("{text}\nsome accounts have not answered yet") }
     })?;
     let ready = health["accounts"].as_array().is_some_and(|accounts| accounts.iter().all(|account| account["status"] == "ready"));
-    Ok(if all && ready { Done::Well } else { Done::Refused })
+    Ok(left.and(if all && ready { Done::Well } else { Done::Refused }))
 }
 
 /// Asks for a comparison and waits until every account has been compared since; says whether all were.

@@ -47,13 +47,13 @@ impl Resolve {
         let order = self.order.clone();
         let mut backend = Backend::acting(&config, output).await?;
         let answer = backend.ask(Request::Resolve { order: self.order, verdict, reason: self.reason }).await;
-        backend.close().await?;
+        let left = backend.close().await?;
         let answer = answer?;
         output.either(&answer, || {
             let more = if answer.is_null() { String::new() } else { format!("\n{}", shown(Some(&answer))) };
             format!("{order} is settled{more}")
         })?;
-        Ok(Done::Well)
+        Ok(left)
     }
 }
 

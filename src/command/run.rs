@@ -27,6 +27,9 @@ pub(crate) struct Run {
     /// Keep the engine running after the end of the input, until SIGINT or SIGTERM
     #[arg(long)]
     stay: bool,
+    /// Stop even if that leaves positions without a stop: those that this engine runs itself and no venue can hold
+    #[arg(long)]
+    leave_unprotected: bool,
     /// When an execution is printed: journaled, acknowledged or settled
     #[arg(long, value_parser = signal::wait, default_value = "settled", value_name = "STAGE")]
     wait: WaitFor,
@@ -34,6 +37,9 @@ pub(crate) struct Run {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=100), value_name = "N")]
     in_flight: u16,
 }
+
+/// How often an engine that stays only for the stops it runs looks whether any are left.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Carries out a signal. The engine answers after a while even if more can trade; who waits for the end asks again.
 async fn execute(handle: &Handle, body: &Value, wait: WaitFor) -> Result<Value, Failure> {
@@ -57,7 +63,7 @@ impl Run {
         let (config, _) = options.load()?;
         let output = options.output();
         let lines = input::lines(input::open(&self.input)?)?;
-        let stop = Stop::new()?;
+        let mut stop = Stop::new()?;
         let backend = Backend::acting(&config, output).await?;
         if self.stay && backend.is_running() {
             return Err(CommandError::Usage("an engine runs already, so this one has nothing to stay for: leave out --stay".into()));
@@ -73,13 +79,37 @@ impl Run {
             done: Done::Well,
             output,
         };
-        let result = running.feed(lines, usize::from(self.in_flight), self.stay, stop).await;
+        let result = running.feed(lines, usize::from(self.in_flight), self.stay, &mut stop).await;
         let last = running.abandon().await;
-        backend.close().await?;
+        let left = end(backend, self.leave_unprotected, &mut stop, output).await?;
         result?;
         last?;
-        Ok(running.done)
+        Ok(running.done.and(left))
     }
+}
+
+/// Ends the engine. Where it runs stops that no venue can hold it stays instead, says so, and ends at the next interrupt: someone who has
+/// read what it means asks once more, while a second interrupt given before that, in haste, does nothing.
+async fn end(mut backend: Backend, leave_unprotected: bool, stop: &mut Stop, output: Output) -> Result<Done, CommandError> {
+    while !leave_unprotected {
+        let Some(exposed) = backend.end().await? else { return Ok(Done::Well) };
+        stop.forget().await;
+        output.note(&format!(
+            "omnivenue: not stopped: this engine runs the stops of {exposed}, and nothing would protect these positions without it. It goes on \
+             looking after them, and takes commands from elsewhere, such as `omnivenue close`; no further input is read. Interrupt it once more \
+             to leave them unprotected"
+        ));
+        loop {
+            tokio::select! {
+                () = stop.asked() => return backend.close().await,
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+            if !backend.runs_stops().await {
+                break;
+            }
+        }
+    }
+    backend.close().await
 }
 
 struct Running {
@@ -99,7 +129,7 @@ impl Running {
         mut lines: tokio::sync::mpsc::Receiver<InputLine>,
         most: usize,
         stay: bool,
-        mut stop: Stop,
+        stop: &mut Stop,
     ) -> Result<(), CommandError> {
         let mut ended = false;
         loop {

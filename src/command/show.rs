@@ -157,6 +157,7 @@ fn health_text(health: &Value) -> String {
         ("kill switch", "kills", KILLS),
         ("unknown orders", "unknown", UNKNOWN),
         ("must become flat", "duties", DUTIES),
+        ("waiting for a person: omnivenue approve", "waiting", WAITING),
     ] {
         let rows = rows(key);
         if !rows.is_empty() {
@@ -226,6 +227,16 @@ const DUTIES: &[Column] = &[
     text("why", "code"),
     moment("since", "since"),
     number("tries", "tries"),
+];
+
+const WAITING: &[Column] = &[
+    text("signal", "signal_id"),
+    text("deployment", "deployment"),
+    text("agent", "agent"),
+    text("what", "direction asset"),
+    text("size", "sizing"),
+    text("accounts", "accounts"),
+    moment("until", "until"),
 ];
 
 const KILLS: &[Column] = &[text("scope", "scope"), text("reason", "reason")];

@@ -20,7 +20,7 @@ use super::{Options, input, show};
 #[command(group = ArgGroup::new("direction").args(["long", "short"]), group = ArgGroup::new("sizing").args(["notional", "quantity"]))]
 pub(crate) struct SendSignal {
     /// The signal as JSON, a file that holds it, or `-` for stdin; instead of the flags
-    #[arg(value_name = "JSON", conflicts_with_all = ["asset", "direction", "sizing"])]
+    #[arg(value_name = "JSON", conflicts_with_all = ["asset", "direction", "sizing", "take_profit", "stop_loss", "trailing", "time_limit", "leg_policy"])]
     json_input: Option<String>,
     /// What to trade, such as HYPE
     #[arg(long, required_unless_present = "json_input")]
@@ -64,6 +64,24 @@ pub(crate) struct SendSignal {
     /// How long an order may still be sent for it, such as 60s
     #[arg(long, value_name = "LENGTH")]
     valid_for: Option<String>,
+    /// Close at this gain: 0.05 (of the price), price:40, or roe:0.5 (of the margin)
+    #[arg(long, value_name = "DISTANCE", value_parser = distance)]
+    take_profit: Option<Value>,
+    /// Close at this loss, given in the same way
+    #[arg(long, value_name = "DISTANCE", value_parser = distance)]
+    stop_loss: Option<Value>,
+    /// A stop so far behind the best price, such as 0.1
+    #[arg(long, value_name = "FRACTION")]
+    trailing: Option<String>,
+    /// The gain from which on it follows, such as 0.05 [default: at once]
+    #[arg(long, requires = "trailing", value_name = "FRACTION")]
+    trailing_activation: Option<String>,
+    /// Close so long after the first fill, such as 12h
+    #[arg(long, value_name = "LENGTH")]
+    time_limit: Option<String>,
+    /// best_effort, all_or_none or at_least:N: what becomes of the other legs when one fails
+    #[arg(long, value_name = "POLICY", value_parser = leg_policy)]
+    leg_policy: Option<Value>,
     /// How sure the agent is, 0 to 1
     #[arg(long, value_name = "FRACTION")]
     confidence: Option<String>,
@@ -73,7 +91,7 @@ pub(crate) struct SendSignal {
     /// Whose signal it is [default: the only agent of the configuration]
     #[arg(long)]
     agent: Option<String>,
-    /// journaled, acknowledged or settled [default: settled, or acknowledged for an order that may rest]
+    /// journaled, acknowledged or settled [default: settled, or acknowledged for what may rest or wait]
     #[arg(long, value_parser = wait, value_name = "STAGE")]
     wait: Option<WaitFor>,
 }
@@ -81,6 +99,25 @@ pub(crate) struct SendSignal {
 /// Reads the name of a stage to wait for.
 pub(super) fn wait(text: &str) -> Result<WaitFor, String> {
     serde_json::from_value(Value::String(text.to_owned())).map_err(|_| "give journaled, acknowledged or settled".to_owned())
+}
+
+/// Reads how far an exit is: a fraction of the price, or with a prefix a price or a return on margin.
+fn distance(text: &str) -> Result<Value, String> {
+    let (kind, number) = text.split_once(':').unwrap_or(("fraction", text));
+    match kind {
+        "fraction" | "price" | "roe" => Ok(json!({ kind: number })),
+        _ => Err("give a fraction such as 0.05, price:40 or roe:0.5".into()),
+    }
+}
+
+/// Reads what becomes of the other legs when one fails.
+fn leg_policy(text: &str) -> Result<Value, String> {
+    let fits = || "give best_effort, all_or_none or at_least:N".to_owned();
+    match text.split_once(':') {
+        None if matches!(text, "best_effort" | "all_or_none") => Ok(json!(text)),
+        Some(("at_least", count)) => count.parse::<usize>().map(|count| json!({ "at_least": count })).map_err(|_| fits()),
+        _ => Err(fits()),
+    }
 }
 
 /// A name that no other signal has: 80 random bits.
@@ -100,7 +137,9 @@ impl SendSignal {
         let rests = body
             .get("order")
             .is_some_and(|order| order["type"] == "limit" && matches!(order["time_in_force"].as_str(), None | Some("gtc")));
-        let wait = self.wait.unwrap_or(if rests { WaitFor::Acknowledged } else { WaitFor::Settled });
+        let asked = config.agents.iter().any(|agent| agent.id == signal.agent && agent.approval.is_some())
+            || config.deployments.iter().any(|deployment| deployment.agent == signal.agent && deployment.approval.is_some());
+        let wait = self.wait.unwrap_or(if rests || asked { WaitFor::Acknowledged } else { WaitFor::Settled });
         let mut backend = Backend::acting(&config, output).await?;
         let answer = async {
             let execution = backend.ask(Request::Execute { signal: body, wait }).await?;
@@ -108,14 +147,14 @@ impl SendSignal {
             Ok::<_, CommandError>((execution, positions))
         }
         .await;
-        backend.close().await?;
+        let left = backend.close().await?;
         let (execution, positions) = answer?;
         let typed = typed(&execution)?;
         output.either(&typed, || {
             let ours: Vec<&Value> = positions.as_array().into_iter().flatten().filter(|row| holds(row, &signal.id)).collect();
             format!("{}\n\n{}", show::execution(&execution), show::positions_table(ours, "no position of this signal"))
         })?;
-        Ok(Done::from(&typed))
+        Ok(left.and(Done::from(&typed)))
     }
 
     /// The signal in its published form, with a fresh id and the only agent where none is given.
@@ -166,6 +205,12 @@ impl SendSignal {
             _ => return Err(CommandError::Usage("give --notional or --quantity".into())),
         };
         body.insert("sizing".into(), sizing);
+        if let Some(policy) = &self.leg_policy {
+            body.insert("leg_policy".into(), policy.clone());
+        }
+        if let Some(exits) = self.exits() {
+            body.insert("exits".into(), exits);
+        }
         if let Some(venues) = &self.venues {
             body.insert("venues".into(), json!(venues));
         }
@@ -177,6 +222,23 @@ impl SendSignal {
             body.insert("order".into(), order);
         }
         Ok(body)
+    }
+}
+
+impl SendSignal {
+    /// The exits, if any is given.
+    fn exits(&self) -> Option<Value> {
+        let mut exits = Map::new();
+        let mut set = |key: &str, value: Option<Value>| value.map(|value| exits.insert(key.to_owned(), value));
+        set("take_profit", self.take_profit.clone());
+        set("stop_loss", self.stop_loss.clone());
+        set("time_limit", self.time_limit.as_ref().map(|length| json!(length)));
+        let trailing = self.trailing.as_ref().map(|fraction| match &self.trailing_activation {
+            Some(activation) => json!({ "fraction": fraction, "activation": activation }),
+            None => json!({ "fraction": fraction }),
+        });
+        set("trailing", trailing);
+        (!exits.is_empty()).then_some(Value::Object(exits))
     }
 }
 
@@ -262,6 +324,18 @@ mod tests {
     }
 
     #[test]
+    fn exits_and_leg_policies_are_given_as_flags_too() {
+        let flags = ["--asset", "HYPE", "--long", "--notional", "500", "--id", "x", "--take-profit", "0.05", "--stop-loss", "price:36"];
+        let more = ["--trailing", "0.1", "--trailing-activation", "0.05", "--time-limit", "12h", "--leg-policy", "at_least:2"];
+        let json = r#"{"id":"x","agent":"demo","asset":"HYPE","direction":"long","sizing":{"notional":"500"},"leg_policy":{"at_least":2},
+            "exits":{"take_profit":{"fraction":"0.05"},"stop_loss":{"price":"36"},"trailing":{"fraction":"0.1","activation":"0.05"},
+            "time_limit":"12h"}}"#;
+        assert_eq!(body(&[&flags[..], &more].concat()).unwrap(), body(&[json]).unwrap());
+        let roe = body(&[&flags[..9], &["--stop-loss", "roe:0.5", "--leg-policy", "all_or_none"]].concat()).unwrap();
+        assert_eq!((&roe["exits"]["stop_loss"]["roe"], &roe["leg_policy"]), (&json!("0.5"), &json!("all_or_none")));
+    }
+
+    #[test]
     fn ids_are_fresh_unless_given() {
         let flags = ["--asset", "HYPE", "--long", "--notional", "500"];
         let (one, two) = (body(&flags).unwrap(), body(&flags).unwrap());
@@ -284,6 +358,10 @@ mod tests {
         check(&["--asset", "HYPE", "--long", "--notional", "5", "--routing", "best"], "routing");
         check(&["--asset", "HYPE", "--long", "--notional", "5", "--wait", "soon"], "settled");
         check(&["--asset", "HYPE", "--long", "--notional", "5", "--post-only"], "--limit");
+        check(&["--asset", "HYPE", "--long", "--notional", "5", "--stop-loss", "points:5"], "price:40 or roe:0.5");
+        check(&["--asset", "HYPE", "--long", "--notional", "5", "--stop-loss", "1.5"], "between 0 and 1");
+        check(&["--asset", "HYPE", "--long", "--notional", "5", "--trailing-activation", "0.1"], "--trailing");
+        check(&["--asset", "HYPE", "--long", "--notional", "5", "--leg-policy", "some"], "at_least:N");
         check(&["{}"], "signal");
         check(&["/nonexistent/signal.json"], "cannot be read");
         check(&["{\"id\":1"], "not valid JSON");

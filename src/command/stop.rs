@@ -19,4 +19,9 @@ impl Stop {
             _ = self.terminate.recv() => {}
         }
     }
+
+    /// Forgets whatever was asked until now.
+    pub(crate) async fn forget(&mut self) {
+        while tokio::time::timeout(std::time::Duration::ZERO, self.asked()).await.is_ok() {}
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use omnivenue_core::model::close::RESERVED;
 use omnivenue_core::model::number::Notional;
 
 use super::node::{Node, Value};
@@ -31,6 +32,7 @@ pub(super) fn together(mut config: Config, table: &BTreeMap<String, Node>) -> (C
         && given("agent") == config.agents.len()
         && given("deployment") == config.deployments.len();
     found.ids(&config);
+    found.reserved(&config);
     found.presence(table);
     if whole {
         found.references(&config);
@@ -58,6 +60,15 @@ impl Found<'_> {
         self.unique("account", config.accounts.iter().map(|account| account.id.as_str()));
         self.unique("agent", config.agents.iter().map(|agent| agent.id.as_str()));
         self.unique("deployment", config.deployments.iter().map(|deployment| deployment.id.as_str()));
+    }
+
+    /// Some names stand for what is nobody's.
+    fn reserved(&mut self, config: &Config) {
+        let agents = config.agents.iter().map(|agent| ("agent", agent.id.as_str()));
+        let deployments = config.deployments.iter().map(|deployment| ("deployment", deployment.id.as_str()));
+        for (table, id) in agents.chain(deployments).filter(|(_, id)| id.starts_with(RESERVED)) {
+            self.issue(table, id, "id", format!("got \"{id}\", but names that begin with \"{RESERVED}\" are the engine's own"));
+        }
     }
 
     fn unique<'a>(&mut self, table: &str, ids: impl Iterator<Item = &'a str>) {

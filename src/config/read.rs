@@ -290,8 +290,9 @@ fn agent(section: &Section<'_>) -> Option<AgentConfig> {
     let id = section.required("id", ID);
     let allowed_assets =
         section.texts::<Asset>("allowed_assets", "names in quotes, such as [\"HYPE\", \"BTC\"]").map(|assets| assets.into_iter().collect());
+    let approval = approval(section);
     section.finish();
-    Some(AgentConfig { id: id?, allowed_assets })
+    Some(AgentConfig { id: id?, allowed_assets, approval })
 }
 
 fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
@@ -303,8 +304,18 @@ fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
     }
     let accounts = shares.iter().filter_map(share).collect();
     let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
+    let approval = approval(section);
     section.finish();
-    Some(DeploymentConfig { id: id?, agent: agent?, accounts, limits })
+    Some(DeploymentConfig { id: id?, agent: agent?, accounts, limits, approval })
+}
+
+/// How long a signal waits for a person's yes, where it needs one.
+fn approval(section: &Section<'_>) -> Option<Duration> {
+    let length = duration(section, "approval", "10m")?;
+    if length.is_zero() {
+        section.issue("approval", "got 0, but must be longer, such as \"10m\"; leave it out where no yes is needed");
+    }
+    Some(length)
 }
 
 fn share(section: &Section<'_>) -> Option<ShareConfig> {

@@ -52,7 +52,7 @@ fn a_misspelt_key_is_named_with_its_path_and_what_was_meant() {
     check(with("max_asset_notional", "max_asset_notinal"), &[&key, "did you mean `max_asset_notional`?"]);
     let key = format!("timings (line {}): is not a key of the configuration", line("[timing]"));
     check(with("[timing]", "[timings]"), &[&key, "did you mean `timing`?"]);
-    check(with("[[agent]]\nid", "[[agent]]\nname = \"x\"\nid"), &["agent[0].name", "the keys are id, allowed_assets"]);
+    check(with("[[agent]]\nid", "[[agent]]\nname = \"x\"\nid"), &["agent[0].name", "the keys are id, allowed_assets, approval"]);
 }
 
 #[test]

@@ -47,6 +47,9 @@ impl EngineHandler {
             }
             Request::Execution { id } => json(engine.execution(&id).await),
             Request::Close { request, wait } => json(engine.close_positions(request, wait.into()).await),
+            Request::Approve { id, deployment, approved, reason, wait } => {
+                json(engine.approve(&id, deployment, approved, reason, wait.into()).await)
+            }
             Request::Cancel { id } => json(engine.cancel(&id).await),
             Request::Resolve { order, verdict, reason } => json(engine.resolve(order, verdict, reason).await),
             Request::Positions => json(engine.positions().await),

@@ -4,7 +4,7 @@ use omnivenue_core::engine::EngineError;
 use omnivenue_core::executor::CommandError;
 use omnivenue_core::journal::{KillMode, KillScope, StoreError, Verdict};
 use omnivenue_core::model::close::CloseRequest;
-use omnivenue_core::model::ids::{ClientOrderId, SignalId};
+use omnivenue_core::model::ids::{ClientOrderId, DeploymentId, SignalId};
 use serde::{Deserialize, Serialize};
 
 /// Stable codes of failures that are not the engine's own.
@@ -66,6 +66,21 @@ pub enum Request {
     Cancel {
         /// The signal.
         id: SignalId,
+    },
+    /// Answers whether a signal that waits for a person may be carried out. Answers with the execution.
+    Approve {
+        /// The signal.
+        id: SignalId,
+        /// Where; in every deployment in which it waits when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deployment: Option<DeploymentId>,
+        /// Yes or no.
+        approved: bool,
+        /// Why, in the person's words.
+        reason: String,
+        /// How long to wait.
+        #[serde(default)]
+        wait: WaitFor,
     },
     /// Settles an order whose fate no evidence tells.
     Resolve {
@@ -180,6 +195,8 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use omnivenue_core::model::close::{CloseTarget, Part};
+
     use super::*;
 
     #[test]
@@ -202,6 +219,18 @@ mod tests {
         let verdict = Verdict::Filled { quantity: "1.5".parse().unwrap(), price: "38.1".parse().unwrap() };
         let request = Request::Resolve { order: "abc".parse().unwrap(), verdict, reason: "seen".into() };
         check(r#"{"verb":"resolve","order":"abc","verdict":{"filled":{"quantity":"1.5","price":"38.1"}},"reason":"seen"}"#, request);
+        let (id, reason) = ("s".parse().unwrap(), "fits".to_owned());
+        let request = Request::Approve { id, deployment: Some("d".parse().unwrap()), approved: true, reason, wait: WaitFor::Settled };
+        check(r#"{"verb":"approve","id":"s","deployment":"d","approved":true,"reason":"fits","wait":"settled"}"#, request);
+        let target = CloseTarget::Position { account: "a".parse().unwrap(), instrument: "HYPE".parse().unwrap(), deployment: None };
+        let part = Some(Part::Fraction("0.5".parse().unwrap()));
+        let request = CloseRequest { part, include_external: true, ..CloseRequest::new("c".parse().unwrap(), target) };
+        check(
+            r#"{"verb":"close","request":{"id":"c","target":{"position":{"account":"a","instrument":"HYPE"}},"part":{"fraction":"0.5"},"include_external":true}}"#,
+            Request::Close { request, wait: WaitFor::Acknowledged },
+        );
+        assert!(serde_json::from_str::<Request>(r#"{"verb":"close","request":{"id":"c","target":"all","fraction":"0.5"}}"#).is_err());
+        assert!(serde_json::from_str::<Request>(r#"{"verb":"approve","id":"s","reason":"which?"}"#).is_err());
         assert!(serde_json::from_str::<Request>(r#"{"verb":"postions"}"#).is_err());
         assert!(serde_json::from_str::<Request>(r#"{"verb":"events","sicne":7}"#).is_err());
     }

@@ -11,6 +11,7 @@ mod candles;
 mod reaper;
 mod support;
 
+mod attended;
 mod bad_input;
 mod campaign;
 mod clients;

@@ -14,7 +14,7 @@ use crate::executor::{CommandError, Setup};
 use crate::journal::{Archive, Journal, KillMode, KillScope, StoreError, Verdict};
 use crate::model::close::CloseRequest;
 use crate::model::execution::{EquityReport, Execution, PositionReport};
-use crate::model::ids::{ClientOrderId, SignalId};
+use crate::model::ids::{ClientOrderId, DeploymentId, SignalId};
 use crate::model::signal::Signal;
 use crate::venue::{Account, Venue, VenueError};
 
@@ -100,6 +100,7 @@ impl EngineError {
             Self::Command(CommandError::Conflict { .. }) => "conflict",
             Self::Command(CommandError::Invalid(_)) => "invalid",
             Self::Command(CommandError::JournalUnwritable(_)) => "journal_unwritable",
+            Self::Command(CommandError::Answered(_)) => "already_answered",
             Self::Command(CommandError::NotFound(_)) => "not_found",
             Self::Command(CommandError::Unprotected(_)) => "unprotected",
             Self::Store(_) => "journal_unreadable",
@@ -116,6 +117,8 @@ pub(super) enum Command {
     Close(CloseRequest, Wait, Answer<Execution>),
     Execution(SignalId, Answer<Option<Execution>>),
     Cancel(SignalId, Answer<()>),
+    /// With for which deployment, yes or no, and why.
+    Approve(SignalId, Option<DeploymentId>, bool, String, Wait, Answer<Execution>),
     Resolve(ClientOrderId, Verdict, String, Answer<()>),
     Kill(KillScope, KillMode, String, Answer<()>),
     Resume(KillScope, String, Answer<()>),
@@ -198,6 +201,23 @@ impl Engine {
     /// [`CommandError::NotFound`] when there never was such a signal, or it is over.
     pub async fn cancel(&self, id: &SignalId) -> Result<(), EngineError> {
         self.ask(|answer| Command::Cancel(id.clone(), answer)).await
+    }
+
+    /// Answers whether a signal that waits for a person may be carried out: in one deployment, or in all in which it waits. At a yes each leg
+    /// is sized and checked anew; at a no it ends, refused. The same answer again changes nothing.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] when nothing of it waits, or it has waited for too long; [`CommandError::Answered`] when the answer was
+    /// another one before; [`CommandError::Invalid`] without a reason.
+    pub async fn approve(
+        &self,
+        id: &SignalId,
+        deployment: Option<DeploymentId>,
+        approved: bool,
+        reason: String,
+        wait: Wait,
+    ) -> Result<Execution, EngineError> {
+        self.ask(|answer| Command::Approve(id.clone(), deployment, approved, reason, wait, answer)).await
     }
 
     /// Settles an unknown order by a person's verdict, journaled with the reason. The venue's own word, should it come later, prevails.

@@ -15,12 +15,12 @@ use sha2::{Digest, Sha256};
 use super::pending::Pending;
 use super::report::{self, Health, Present};
 use crate::executor::{
-    Archived, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token, VenueSetup, step,
+    Approval, Archived, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token, VenueSetup, step,
 };
 use crate::journal::{Archive, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, LegRef, StoreError};
 use crate::model::close::{CloseRequest, CloseTarget};
 use crate::model::execution::Execution;
-use crate::model::ids::{AccountId, ClientOrderId, SignalId, VenueId, VenueSymbol};
+use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::instrument::Instrument;
 use crate::model::order::OrderRequest;
 use crate::model::signal::{Signal, hex};
@@ -292,6 +292,33 @@ impl Kernel {
         match self.execution_of(id) {
             Ok(Some(execution)) => self.input(now, Input::Cancel { execution, token }),
             Ok(None) => missing(format!("there never was a signal {id}")),
+            Err(error) => vec![self.refuse(token, &error)],
+        }
+    }
+
+    /// Takes a person's answer whether a signal may be carried out.
+    pub fn approve(
+        &mut self,
+        now: Now,
+        id: &SignalId,
+        deployment: Option<DeploymentId>,
+        approved: bool,
+        reason: String,
+        token: Token,
+    ) -> Vec<Task> {
+        let found = self.execution_of(id).and_then(|number| {
+            let away = number.filter(|number| self.state.book().execution(*number).is_none());
+            Ok((number, away.map(|number| self.rebuild(number)).transpose()?.flatten()))
+        });
+        match found {
+            Ok((Some(execution), recalled)) => {
+                let approval = Approval { execution, deployment, approved, reason };
+                self.input(now, Input::Approve { approval, recalled: recalled.map(Box::new), token })
+            }
+            Ok((None, _)) => {
+                let error = CommandError::NotFound(format!("there never was a signal {id}"));
+                vec![Task::Answer { token, result: Err(error), seq: 0 }]
+            }
             Err(error) => vec![self.refuse(token, &error)],
         }
     }

@@ -14,5 +14,6 @@ pub use self::feed::{EventEntry, EventFeed};
 pub use self::handle::{Engine, EngineError, OpenError, Parts, Wait};
 pub use self::kernel::{Batch, Kernel, ReplayError, Replayed, Task, rebuild, replay};
 pub use self::report::{
-    AccountHealth, Books, BreakerHealth, DutyReport, FillSummary, Health, KillLatch, OrderSummary, UnknownOrder, opened_anything,
+    AccountHealth, Books, BreakerHealth, DutyReport, FillSummary, Health, KillLatch, OrderSummary, UnknownOrder, WaitingSignal,
+    opened_anything,
 };

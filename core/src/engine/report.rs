@@ -11,11 +11,11 @@ use crate::ledger::{CapitalKey, PositionKey};
 use crate::model::execution::{
     EquityReport, Execution, ExecutionStatus, ExitReport, LegReport, LegState, Outcome, PositionReport, Protection,
 };
-use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueOrderId, VenueSymbol};
+use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueOrderId, VenueSymbol};
 use crate::model::instrument::Side;
 use crate::model::number::{Amount, Price, Quantity};
 use crate::model::order::{Fee, OrderState, Purpose};
-use crate::model::signal::Direction;
+use crate::model::signal::{Direction, Sizing};
 use crate::model::time::Timestamp;
 
 use super::kernel::{ReplayError, Replayed, rebuild, replay};
@@ -152,6 +152,27 @@ pub struct DutyReport {
     pub failure: Option<String>,
 }
 
+/// A signal that waits for a person's yes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingSignal {
+    /// The signal.
+    pub signal_id: SignalId,
+    /// Where it would be carried out.
+    pub deployment: DeploymentId,
+    /// Whose it is.
+    pub agent: AgentId,
+    /// What it would trade.
+    pub asset: Asset,
+    /// Long or short.
+    pub direction: Direction,
+    /// How large each leg would be.
+    pub sizing: Sizing,
+    /// The accounts on which it would be opened.
+    pub accounts: Vec<AccountId>,
+    /// When it ends without an answer.
+    pub until: Timestamp,
+}
+
 /// A latch of the kill switch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KillLatch {
@@ -199,6 +220,9 @@ pub struct Health {
     /// What must become flat and is not yet.
     #[serde(default)]
     pub duties: Vec<DutyReport>,
+    /// Signals that wait for a person's yes.
+    #[serde(default)]
+    pub waiting: Vec<WaitingSignal>,
     /// The last entry decided.
     pub seq: u64,
     /// The last entry that is durable.
@@ -268,7 +292,12 @@ fn leg_report(record: &ExecutionRecord, index: usize, leg: &LegRecord, present: 
             }
             (None, Some("unknown".to_owned()), Some(words))
         }
-        _ => (None, None, None),
+        LegState::AwaitingApproval { until } => {
+            let words =
+                format!("a person must approve it until {until}; nothing is reserved for it, and it is sized and checked anew then");
+            (None, Some("awaiting_approval".to_owned()), Some(words))
+        }
+        LegState::Planned | LegState::Sent | LegState::Working => (None, None, None),
     };
     LegReport {
         deployment: leg.plan.deployment.clone(),
@@ -457,7 +486,9 @@ pub(super) fn equity(book: &Book, marks: &Marks, setup: Option<&Setup>) -> Vec<E
             share.allocation.map(|allocation| allocation.amount())
         });
         let funds = if key.deployment.is_none() { book.ledger().funded(&key.account, &key.currency) } else { share };
+        let told = key.deployment.is_some() || book.ledger().is_told(&key.account, &key.currency);
         let total = funds
+            .filter(|_| told)
             .zip(unrealized)
             .and_then(|(funds, unrealized)| funds.plus(capital.realized).ok()?.plus(unrealized).ok()?.minus(capital.fees).ok());
         EquityReport {
@@ -465,7 +496,8 @@ pub(super) fn equity(book: &Book, marks: &Marks, setup: Option<&Setup>) -> Vec<E
             account: key.account.clone(),
             currency: key.currency.clone(),
             capital: funds,
-            realized_pnl: capital.realized,
+            // What is not ours gained or lost, when we closed it, nobody can tell.
+            realized_pnl: Some(capital.realized).filter(|_| told),
             fees: capital.fees,
             unrealized_pnl: unrealized,
             committed: capital.committed.amount(),
@@ -520,6 +552,29 @@ fn duties(book: &Book, held_up: impl Fn(&AccountId) -> Option<String>) -> Vec<Du
     book.duties().map(report).collect()
 }
 
+/// What waits for a person: a line for each signal and deployment.
+fn waiting(book: &Book) -> Vec<WaitingSignal> {
+    let mut all: Vec<WaitingSignal> = Vec::new();
+    for (at, leg) in book.awaiting() {
+        let Some(Command::Signal(signal)) = book.execution(at.execution).map(|record| &record.admission.command) else { continue };
+        let LegState::AwaitingApproval { until } = leg.state else { continue };
+        match all.last_mut().filter(|last| last.signal_id == signal.id && last.deployment == leg.plan.deployment) {
+            Some(last) => last.accounts.push(leg.plan.account.clone()),
+            None => all.push(WaitingSignal {
+                signal_id: signal.id.clone(),
+                deployment: leg.plan.deployment.clone(),
+                agent: signal.agent.clone(),
+                asset: signal.asset.clone(),
+                direction: signal.direction,
+                sizing: signal.sizing,
+                accounts: vec![leg.plan.account.clone()],
+                until,
+            }),
+        }
+    }
+    all
+}
+
 fn kills(book: &Book) -> Vec<KillLatch> {
     book.kills().map(|(scope, kill)| KillLatch { scope: scope.to_string(), mode: kill.mode, reason: kill.reason.clone() }).collect()
 }
@@ -572,6 +627,7 @@ pub(super) fn health(setup: &Setup, state: &State, monotonic: u64, (seq, durable
             let why = state.account_failure(account).map(|why| format!(": {why}")).unwrap_or_default();
             (!state.is_ready(account)).then(|| format!("{account} cannot trade yet{why}"))
         }),
+        waiting: waiting(book),
         seq,
         durable_seq,
         positions: book.ledger().positions().count(),
@@ -669,6 +725,7 @@ impl Books {
             kills: kills(&self.book),
             unknown: unknown_orders(&self.book, |_| None),
             duties: duties(&self.book, |_| None),
+            waiting: waiting(&self.book),
             seq: self.seq,
             durable_seq: self.seq,
             positions: self.book.ledger().positions().count(),

@@ -319,6 +319,10 @@ impl Shell {
                 self.callers.insert(token, Waiter::Act(answer));
                 self.kernel.cancel(now, &id, token)
             }
+            Command::Approve(id, deployment, approved, reason, wait, answer) => {
+                self.callers.insert(token, Waiter::Execution(wait, answer));
+                self.kernel.approve(now, &id, deployment, approved, reason, token)
+            }
             Command::Resolve(order, verdict, reason, answer) => {
                 self.callers.insert(token, Waiter::Act(answer));
                 self.kernel.input(now, Input::Resolve { order, verdict, reason, token })

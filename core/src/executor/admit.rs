@@ -68,6 +68,7 @@ impl Step<'_> {
         self.book.stand_by(number, admission.standby.clone());
         self.out.events.push(Decided { event: Event::Admitted(admission), execution: Some(number) });
         self.effect(Effect::Accepted { token, execution: number });
+        self.await_answers(number);
         self.advance(number);
     }
 
@@ -155,6 +156,7 @@ impl Step<'_> {
             order: None,
             ended: None,
             stands_in: stands_in.clone(),
+            awaiting: None,
             timings: Timings::default(),
         };
         if let Some(reason) = self.is_taken(number, &plan) {
@@ -163,9 +165,11 @@ impl Step<'_> {
         }
         match self.decide(signal, deployment, setup, share, &mut plan) {
             Ok(order) => {
-                plan.order = Some(order);
                 plan.timings.resolved = self.elapsed(number);
                 plan.timings.cleared = self.elapsed(number);
+                plan.awaiting = self.must_await((deployment, setup), number);
+                // What waits has no order: it is sized and checked anew at the yes.
+                plan.order = Some(order).filter(|_| plan.awaiting.is_none());
             }
             Err((outcome, reason)) => plan.ended = Some((outcome, reason)),
         }
@@ -335,6 +339,9 @@ impl Step<'_> {
         }
         let deployment = leg.plan.deployment.clone();
         let Some(setup) = self.setup.deployments.get(&deployment).cloned() else { return };
+        if !self.may_go_on((&deployment, &setup), record) {
+            return;
+        }
         let standby: Vec<_> =
             record.admission.standby.iter().filter(|(d, _)| *d == deployment).map(|(_, account)| account.clone()).collect();
         for account in standby {

@@ -117,9 +117,30 @@ pub struct ExecutionRecord {
     /// Whether the legs of a deployment stand, where the signal made a group of them and it is decided.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<DeploymentId, GroupVerdict>,
+    /// What a person answered for each deployment whose legs had to wait for that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub answers: BTreeMap<DeploymentId, Answer>,
+}
+
+/// What a person answered whether a signal may be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Yes or no.
+    pub approved: bool,
+    /// In the person's words.
+    pub reason: String,
 }
 
 impl ExecutionRecord {
+    /// The legs that wait for a person's yes: of one deployment, or of all.
+    pub fn waiting(&self, deployment: Option<&DeploymentId>) -> impl Iterator<Item = (LegRef, &LegRecord)> {
+        let waits = move |leg: &LegRecord| {
+            matches!(leg.state, LegState::AwaitingApproval { .. }) && deployment.is_none_or(|wanted| *wanted == leg.plan.deployment)
+        };
+        let at = |(index, leg)| (LegRef::of(self.admission.number, index), leg);
+        self.legs.iter().enumerate().filter(move |(_, leg)| waits(leg)).map(at)
+    }
+
     /// Entry or close.
     #[must_use]
     pub fn purpose(&self) -> Purpose {
@@ -272,6 +293,11 @@ impl Book {
     /// The legs of one execution that wait for an order to be prepared.
     pub fn planned_of(&self, execution: ExecutionNumber) -> impl Iterator<Item = LegRef> {
         self.planned.range(LegRef::of(execution, 0)..=LegRef::of(execution, usize::MAX)).copied()
+    }
+
+    /// The legs that wait for a person's yes, oldest first.
+    pub fn awaiting(&self) -> impl Iterator<Item = (LegRef, &LegRecord)> {
+        self.executions.values().flat_map(|record| record.waiting(None))
     }
 
     /// Whether a leg waits for an order to be prepared.
@@ -477,8 +503,14 @@ impl Book {
             Event::GroupDecided { execution, deployment, stands, why } => {
                 self.decide_group(*execution, deployment, GroupVerdict { stands: *stands, why: why.clone() })?;
             }
-            Event::Approved { .. } | Event::LegDecided { .. } => {}
             Event::BreakerChanged { venue, state, why, at } => self.breakers.changed(venue.as_ref(), *state, why, *at),
+            Event::Approved { execution, deployment, approved, reason } => {
+                self.note_answer(*execution, deployment.as_ref(), &Answer { approved: *approved, reason: reason.clone() })?;
+            }
+            Event::LegDecided { leg, plan } => {
+                self.decide_leg(*leg, plan)?;
+                self.settle(leg.execution);
+            }
             Event::MustClose { lot, why, at } => self.upkeep.must_close(lot, why, *at),
             Event::Relieved { lot, .. } => self.upkeep.relieve(lot),
             Event::GuardMoved { leg, best } => self.upkeep.moved(*leg, *best),
@@ -504,7 +536,8 @@ impl Book {
         if let Command::Close(CloseRequest { target: CloseTarget::Lot(lot), .. }) = &header.command {
             self.upkeep.pursued(lot, header.number);
         }
-        self.executions.insert(header.number, Arc::new(ExecutionRecord { admission: header, legs: Vec::new(), groups: BTreeMap::new() }));
+        let (groups, answers) = (BTreeMap::new(), BTreeMap::new());
+        self.executions.insert(header.number, Arc::new(ExecutionRecord { admission: header, legs: Vec::new(), groups, answers }));
     }
 
     /// Notes where an execution turns next if a leg comes to nothing.
@@ -522,20 +555,52 @@ impl Book {
         if let Some(place) = record.admission.standby.iter().position(|(d, a)| *d == plan.deployment && *a == plan.account) {
             record.admission.standby.remove(place);
         }
-        let state = match &plan.ended {
-            Some((outcome, why)) => LegState::Done { outcome: *outcome, why: Some(why.clone()) },
-            None => LegState::Planned,
+        let state = match (&plan.ended, plan.awaiting) {
+            (Some((outcome, why)), _) => LegState::Done { outcome: *outcome, why: Some(why.clone()) },
+            (None, Some(until)) => LegState::AwaitingApproval { until },
+            (None, None) => LegState::Planned,
         };
+        let planned = state == LegState::Planned;
         record.legs.push(LegRecord { plan: plan.clone(), state, orders: Vec::new(), held: Held::default(), timings: plan.timings });
         if record.required(&plan.deployment).is_some() && !record.groups.contains_key(&plan.deployment) {
             self.groups.begin(execution, plan.deployment.clone());
         }
-        if plan.ended.is_none() {
-            self.planned.insert(at);
-            self.note_moving(at);
-            self.rehold(at)?;
+        if planned {
+            self.begin_leg(at)?;
         }
         Ok(())
+    }
+
+    /// A leg has an order to send: it moves, and holds back what that may cost.
+    fn begin_leg(&mut self, at: LegRef) -> Result<(), FoldError> {
+        self.planned.insert(at);
+        self.note_moving(at);
+        self.rehold(at)
+    }
+
+    /// A person has answered for a deployment, or for all of which something waits.
+    fn note_answer(&mut self, execution: ExecutionNumber, deployment: Option<&DeploymentId>, answer: &Answer) -> Result<(), FoldError> {
+        let record = self.executions.get_mut(&execution).map(Arc::make_mut).ok_or(FoldError::UnknownLeg(LegRef::of(execution, 0)))?;
+        let answered: BTreeSet<DeploymentId> = record.waiting(deployment).map(|(_, leg)| leg.plan.deployment.clone()).collect();
+        record.answers.extend(answered.into_iter().map(|deployment| (deployment, answer.clone())));
+        Ok(())
+    }
+
+    /// What was decided for a leg that waited for a person's yes.
+    fn decide_leg(&mut self, at: LegRef, plan: &LegPlan) -> Result<(), FoldError> {
+        let leg = self.leg_mut(at)?;
+        if !matches!(leg.state, LegState::AwaitingApproval { .. }) {
+            return Err(FoldError::UnknownLeg(at));
+        }
+        leg.plan = plan.clone();
+        leg.timings = leg.timings.with(plan.timings);
+        match &plan.ended {
+            Some((outcome, why)) => self.end_leg(at, *outcome, Some(why.clone())),
+            None => {
+                self.move_leg(at, LegEvent::Decided)?;
+                self.begin_leg(at)
+            }
+        }
     }
 
     fn intend(&mut self, intent: &Intent) -> Result<(), FoldError> {
@@ -737,6 +802,9 @@ impl Book {
         let owner =
             Owner { deployment: &leg.plan.deployment, account: &leg.plan.account, venue: &leg.plan.venue, symbol, terms: &order.terms };
         let trade = Trade { side: fill.side, quantity: fill.quantity, price: fill.price, fee: fill.fee.clone() };
+        if order.external {
+            return Ok(self.ledger.trade_external(owner, &trade)?);
+        }
         let signal = record.admission.command.id();
         self.ledger.trade(owner, order.leverage, &trade, signal, closes.or(order.closes.as_ref()))?;
         let key = PositionKey { deployment: leg.plan.deployment.clone(), account: leg.plan.account.clone(), symbol: symbol.clone() };

@@ -8,7 +8,7 @@ use super::step::Step;
 use crate::gates::Cleared;
 use crate::journal::{Admission, Command, Event, Intent, LegPlan, LegRef, OrderPlan, Reserve, Terms};
 use crate::ledger::PositionKey;
-use crate::model::close::{CloseRequest, CloseTarget};
+use crate::model::close::{CloseRequest, CloseTarget, external_agent, external_deployment};
 use crate::model::execution::{Reason, Timings};
 use crate::model::ids::{AccountId, ClientOrderId, VenueSymbol};
 use crate::model::number::Factor;
@@ -52,12 +52,14 @@ impl Step<'_> {
     /// The position that an order of this name reduced in an emergency of an earlier process, if it is such a name.
     fn emergency_of(&self, account: &AccountId, symbol: &VenueSymbol, id: &ClientOrderId) -> Option<PositionKey> {
         let latest = self.book.starts();
-        let deployments = self.setup.deployments.keys().map(|deployment| PositionKey {
+        let external = external_deployment();
+        let deployments = self.setup.deployments.keys().chain([&external]).map(|deployment| PositionKey {
             deployment: deployment.clone(),
             account: account.clone(),
             symbol: symbol.clone(),
         });
-        deployments.into_iter().find(|key| {
+        let mut deployments = deployments.into_iter();
+        deployments.find(|key| {
             (latest.saturating_sub(BLOCKS)..=latest)
                 .any(|block| (1..=EMERGENCIES).any(|count| emergency_order_id(self.book.namespace(), block, key, count) == *id))
         })
@@ -73,10 +75,12 @@ impl Step<'_> {
         };
         let Some((plan, request)) = self.emergency_plan(&key, report, &fill) else { return false };
         let number = self.book.next_execution();
-        let command = CloseRequest::new(
-            format!("emergency:{id}").parse().expect("an order id with a prefix is a valid signal id"),
-            CloseTarget::Position { account: key.account.clone(), instrument: key.symbol.clone(), deployment: Some(key.deployment) },
-        );
+        let external = key.deployment == external_deployment();
+        let deployment = Some(key.deployment).filter(|_| !external);
+        let target = CloseTarget::Position { account: key.account.clone(), instrument: key.symbol.clone(), deployment };
+        let id = format!("emergency:{id}").parse().expect("an order id with a prefix is a valid signal id");
+        let command = CloseRequest { include_external: external, ..CloseRequest::new(id, target) };
+        let id = &report.client_order_id;
         self.emit(Event::Admitted(Admission {
             number,
             body_hash: command.body_hash(),
@@ -107,6 +111,8 @@ impl Step<'_> {
         let terms = position
             .map_or_else(|| Terms::of(instrument, self.setup.assets.resolve(&instrument.base).0), |position| position.terms().clone());
         let leverage = position.map_or(crate::model::number::Leverage::ONE, |position| position.leverage());
+        let external = key.deployment == external_deployment();
+        let agent = self.setup.deployments.get(&key.deployment).map(|deployment| deployment.agent.clone());
         let order = OrderPlan {
             side: fill.side,
             quantity: report.filled_quantity.max(fill.quantity),
@@ -119,17 +125,18 @@ impl Step<'_> {
             closes: None,
             trigger: None,
             attached: Vec::new(),
-            external: false,
+            external,
         };
         let plan = LegPlan {
             deployment: key.deployment.clone(),
-            agent: self.setup.deployments.get(&key.deployment)?.agent.clone(),
+            agent: if external { external_agent() } else { agent? },
             account: key.account.clone(),
             venue: account.venue.clone(),
             symbol: Some(key.symbol.clone()),
             order: Some(order),
             ended: None,
             stands_in: None,
+            awaiting: None,
             timings: Timings::default(),
         };
         let request = OrderRequest { reduce_only: true, ..plan.request(Purpose::Close)? };

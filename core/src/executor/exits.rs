@@ -229,6 +229,7 @@ impl Step<'_> {
             }),
             ended: None,
             stands_in: None,
+            awaiting: None,
             timings: Timings::default(),
         })
     }

@@ -1,6 +1,7 @@
 //! The synchronous state machine.
 
 mod admit;
+mod approval;
 mod book;
 mod breakers;
 mod closing;
@@ -20,7 +21,8 @@ mod unwinding;
 mod upkeep;
 mod vitals;
 
-pub use self::book::{Book, ExecutionRecord, FoldError, Kill, LegRecord, OrderRecord, RETAINED};
+pub use self::approval::Approval;
+pub use self::book::{Answer, Book, ExecutionRecord, FoldError, Kill, LegRecord, OrderRecord, RETAINED};
 pub use self::breakers::Breaker;
 pub use self::guarding::Protected;
 pub use self::ids::NAMESPACE_LENGTH;

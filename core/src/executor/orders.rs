@@ -82,6 +82,9 @@ impl Step<'_> {
 
     /// Ends a leg whose signal is no longer valid and of which nothing was sent.
     pub(super) fn expire(&mut self, at: LegRef) {
+        if self.expire_waiting(at) {
+            return;
+        }
         let valid_until = self.book.execution(at.execution).and_then(|record| record.admission.valid_until);
         if self.book.is_planned(at) && self.is_over(valid_until) {
             self.live.asked_ready.remove(&at);
@@ -475,8 +478,9 @@ impl Step<'_> {
                 cancels.push(Effect::Cancel { account: leg.plan.account.clone(), symbol: symbol.clone(), order: id });
             }
         }
+        let waiting: Vec<LegRef> = record.waiting(None).map(|(at, _)| at).collect();
         cancels.into_iter().for_each(|cancel| self.effect(cancel));
-        let planned: Vec<LegRef> = self.book.planned_of(number).collect();
+        let planned: Vec<LegRef> = self.book.planned_of(number).chain(waiting).collect();
         for at in planned {
             self.live.asked_ready.remove(&at);
             // With one leg its whole group may have ended.

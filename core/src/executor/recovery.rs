@@ -35,6 +35,7 @@ impl Step<'_> {
         }
         self.resume_groups();
         self.carry_breakers_over();
+        self.await_all_answers();
         let accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
         accounts.iter().for_each(|account| self.fetch(account));
     }

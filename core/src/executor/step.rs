@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::approval::Approval;
 use super::book::{Book, ExecutionRecord, FoldError};
 use super::breakers::{News, Watch};
 use super::groups::GroupLive;
@@ -72,7 +73,7 @@ pub enum Timer {
     Leave,
     /// The legs of a deployment must be decided by now, or half of the time for it is over.
     Group(ExecutionNumber, DeploymentId),
-    /// A signal is no longer valid: a leg of it that was never sent ends.
+    /// A signal is no longer valid, or a person has not answered in time: a leg of it that was never sent ends.
     Expire(LegRef),
     /// It is looked at how well the venues are.
     Breakers,
@@ -215,6 +216,15 @@ pub enum Input {
         /// Whom to answer.
         token: Token,
     },
+    /// A person answers whether a signal may be carried out.
+    Approve {
+        /// The answer.
+        approval: Approval,
+        /// The execution, when it was no longer at hand and the journal had it.
+        recalled: Option<Box<ExecutionRecord>>,
+        /// Whom to answer.
+        token: Token,
+    },
     /// Whoever owns the engine wants to close it: refused while a stop depends on it, unless told otherwise.
     Leave {
         /// Leave positions without their stops.
@@ -346,6 +356,9 @@ pub enum CommandError {
         "the engine runs the stops of {0}; they would be gone with it: close these positions, or say that they may be left unprotected"
     )]
     Unprotected(String),
+    /// A person has answered otherwise before.
+    #[error("{0}")]
+    Answered(String),
     /// There is no such order, or nothing to settle about it.
     #[error("{0}")]
     NotFound(String),
@@ -574,6 +587,7 @@ impl Step<'_> {
             Input::Cancel { execution, token } => self.cancel(execution, token),
             Input::Canceled { order, result } => self.canceled(&order, result),
             Input::Resolve { order, verdict, reason, token } => self.resolve(&order, verdict, reason, token),
+            Input::Approve { approval, recalled, token } => self.approve(approval, recalled.as_deref(), token),
             Input::Leave { leave_unprotected, token } => self.leave(leave_unprotected, token),
             Input::Refresh { account } => self.fetch(&account),
             Input::Reconcile => {

@@ -14,12 +14,12 @@ mod notional;
 use std::collections::BTreeMap;
 
 use crate::executor::{AccountShare, AgentSetup, Book, DeploymentSetup, LegRecord, Setup};
-use crate::journal::{Reserve, Terms};
+use crate::journal::{OrderPlan, Reserve, Terms};
 use crate::ledger::PositionKey;
 use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, AgentId, DeploymentId, VenueId, VenueSymbol};
 use crate::model::instrument::{Instrument, Market, Side};
-use crate::model::number::{Leverage, Notional, Price, Quantity};
+use crate::model::number::{Leverage, Notional, Price, Quantity, SignedQuantity};
 use crate::model::order::{AttachedExit, OrderRequest, Purpose};
 
 /// Proof that the gates have passed what it holds. Made by [`crate::gates`], and by nothing else.
@@ -158,8 +158,8 @@ pub(crate) fn may_leave(book: &Book, leg: &LegRecord) -> Result<(), Reason> {
     breaker::may_leave(book, leg)
 }
 
-/// Clears the order that closes a position: our share of it, but no more than the venue still holds, one at a time per account and
-/// instrument. No latch stops it.
+/// Clears the order that closes a position: our share of it, or what is not ours where that was asked for, but no more than was asked and no
+/// more than the venue still holds, one at a time per account and instrument. No latch stops it.
 ///
 /// # Errors
 /// The reason why there is nothing to send.
@@ -169,27 +169,45 @@ pub(crate) fn clear_close(setup: &Setup, book: &Book, leg: &LegRecord, worst_pri
     };
     let venue = setup.venues.get(&leg.plan.venue);
     let instrument = venue.and_then(|venue| venue.instruments.get(symbol)).ok_or_else(|| unknown_instrument(symbol))?;
-    let key = PositionKey { deployment: leg.plan.deployment.clone(), account: leg.plan.account.clone(), symbol: symbol.clone() };
-    let position = book.ledger().position(&key).ok_or_else(|| Reason::new("nothing_to_close", "the position is closed already"))?;
-    if position.quantity().is_long() == order.side.is_buy() {
-        return Err(Reason::new("nothing_to_close", "the position has turned to the other side"));
-    }
-    let share = match &order.closes {
-        Some(signal) => position.share_of(signal).map_err(overflow)?,
-        None => position.quantity().magnitude(),
-    };
-    let left = order.quantity.minus(leg.filled().map_err(overflow)?.quantity.min(order.quantity)).map_err(overflow)?;
-    let quantity = instrument.floor_quantity(share.min(left).min(book.ledger().reducible(&key).map_err(overflow)?));
+    let (share, reducible) = share_to_close(book, leg, symbol, order)?;
+    // What the venue has said to have traded counts, whether its trades were told or not.
+    let traded = leg.orders.iter().try_fold(Quantity::ZERO, |sum, order| sum.plus(order.filled.quantity.max(order.reported)));
+    let traded = traded.map_err(overflow)?;
+    let left = order.quantity.minus(traded.min(order.quantity)).map_err(overflow)?;
+    let quantity = instrument.floor_quantity(share.min(left).min(reducible));
     if quantity.is_zero() {
-        return Err(Reason::new(
-            "nothing_to_close",
-            format!("our share is {share}, the venue holds {}", book.ledger().venue_quantity(&key.account, symbol).map_err(overflow)?),
-        ));
+        let whose = if order.external { "what is not ours" } else { "our share" };
+        let held = book.ledger().venue_quantity(&leg.plan.account, symbol).map_err(overflow)?;
+        return Err(Reason::new("nothing_to_close", format!("{whose} is {share}, {left} is asked for, the venue holds {held}")));
     }
     let request = leg.plan.request(Purpose::Close).ok_or_else(|| Reason::new("no_order", "the leg has no order to send"))?;
     // There is nothing to reduce on spot: balances are sold like any other.
     let reduce_only = instrument.market == Market::Perp && venue.is_some_and(|venue| venue.capabilities.orders.reduce_only);
     Ok(Cleared(OrderRequest { quantity, worst_price, reduce_only, ..request }))
+}
+
+/// How much a leg that closes may close of what is held: its share as booked, and what of it the venue holds too.
+fn share_to_close(book: &Book, leg: &LegRecord, symbol: &VenueSymbol, order: &OrderPlan) -> Result<(Quantity, Quantity), Reason> {
+    let nothing = |words: &str| Reason::new("nothing_to_close", words);
+    let turned = |held: SignedQuantity| held.is_long() == order.side.is_buy();
+    let ledger = book.ledger();
+    if order.external {
+        let held = ledger.external_quantity(&leg.plan.account, symbol).unwrap_or_default();
+        if held.is_zero() || turned(held) {
+            return Err(nothing("nothing is left there that is not ours"));
+        }
+        return Ok((held.magnitude(), ledger.reducible_external(&leg.plan.account, symbol).map_err(overflow)?));
+    }
+    let key = PositionKey { deployment: leg.plan.deployment.clone(), account: leg.plan.account.clone(), symbol: symbol.clone() };
+    let position = ledger.position(&key).ok_or_else(|| nothing("the position is closed already"))?;
+    if turned(position.quantity()) {
+        return Err(nothing("the position has turned to the other side"));
+    }
+    let share = match &order.closes {
+        Some(signal) => position.share_of(signal).map_err(overflow)?,
+        None => position.quantity().magnitude(),
+    };
+    Ok((share, ledger.reducible(&key).map_err(overflow)?))
 }
 
 /// Clears an order that waits at the venue for its trigger: what is left of the signal it protects, and never more than the venue holds. No

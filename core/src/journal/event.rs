@@ -125,6 +125,9 @@ pub struct LegPlan {
     /// The account it stands in for, if that one's venue or the engine was in emergency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands_in: Option<StandIn>,
+    /// Until when it waits for a person's yes, if it does: it has no order yet, and holds nothing back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting: Option<Timestamp>,
     /// How long the decision took.
     #[serde(default)]
     pub timings: Timings,

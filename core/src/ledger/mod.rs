@@ -7,7 +7,7 @@ mod capital;
 mod exposure;
 mod position;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,9 @@ pub struct Ledger {
     net: BTreeMap<AccountSymbol, SignedQuantity>,
     #[serde(with = "pairs")]
     external: BTreeMap<AccountSymbol, SignedQuantity>,
+    /// Where something that is not ours was traded by us, and in which currency: what that gained or lost cannot be known.
+    #[serde(default)]
+    untold: BTreeSet<(AccountId, Asset)>,
     #[serde(with = "pairs")]
     funded: BTreeMap<(AccountId, Asset), Amount>,
     #[serde(with = "pairs")]
@@ -138,6 +141,31 @@ impl Ledger {
         if !position.quantity().is_zero() {
             self.positions.insert(key, position);
         }
+        Ok(())
+    }
+
+    /// Books a trade on what the account holds that is not ours. What it costs is the account's; what it gains or loses nobody knows.
+    pub(crate) fn trade_external(&mut self, owner: Owner<'_>, trade: &Trade) -> Result<(), NumberError> {
+        let in_base = trade.fee.asset == owner.terms.base && trade.fee.asset != owner.terms.settle;
+        let mut change = trade.quantity.signed(trade.side.is_buy());
+        let mut fee = Amount::ZERO;
+        if in_base {
+            let amount = Quantity::new(trade.fee.amount.decimal())?;
+            change = change.plus(amount.signed(false))?;
+            fee = trade.price.notional(amount)?.amount();
+        } else if trade.fee.asset == owner.terms.settle {
+            fee = trade.fee.amount;
+        } else if !trade.fee.amount.is_zero() {
+            let key = (owner.deployment.clone(), owner.account.clone(), trade.fee.asset.clone());
+            let fees = self.other_fees.entry(key).or_default();
+            *fees = fees.plus(trade.fee.amount)?;
+        }
+        let key = CapitalKey { account: owner.account.clone(), deployment: None, currency: owner.terms.settle.clone() };
+        let capital = self.capital.entry(key).or_default();
+        capital.fees = capital.fees.plus(fee)?;
+        self.untold.insert((owner.account.clone(), owner.terms.settle.clone()));
+        let external = self.external.entry((owner.account.clone(), owner.symbol.clone())).or_default();
+        *external = external.plus(change)?;
         Ok(())
     }
 
@@ -206,6 +234,17 @@ impl Ledger {
         self.external.get(&(account.clone(), symbol.clone())).copied()
     }
 
+    /// Everything booked as not ours, by account and instrument; some of it may be zero by now.
+    pub fn externals(&self) -> impl Iterator<Item = (&AccountSymbol, SignedQuantity)> {
+        self.external.iter().map(|(key, quantity)| (key, *quantity))
+    }
+
+    /// Whether all that the account gained or lost in a currency by our orders is known: not once we closed what is not ours there.
+    #[must_use]
+    pub fn is_told(&self, account: &AccountId, currency: &Asset) -> bool {
+        !self.untold.contains(&(account.clone(), currency.clone()))
+    }
+
     /// What the account held in a currency when first seen; `None` before.
     #[must_use]
     pub fn funded(&self, account: &AccountId, asset: &Asset) -> Option<Amount> {
@@ -241,8 +280,21 @@ impl Ledger {
     /// [`NumberError::Overflow`] when a sum does not fit.
     pub fn reducible(&self, key: &PositionKey) -> Result<Quantity, NumberError> {
         let Some(position) = self.positions.get(key) else { return Ok(Quantity::ZERO) };
-        let at_venue = self.venue_quantity(&key.account, &key.symbol)?;
-        let same_side = at_venue.is_long() == position.quantity().is_long() && !at_venue.is_zero();
-        Ok(if same_side { position.quantity().magnitude().min(at_venue.magnitude()) } else { Quantity::ZERO })
+        Ok(within(position.quantity(), self.venue_quantity(&key.account, &key.symbol)?))
     }
+
+    /// The same of what is not ours.
+    ///
+    /// # Errors
+    /// [`NumberError::Overflow`] when a sum does not fit.
+    pub fn reducible_external(&self, account: &AccountId, symbol: &VenueSymbol) -> Result<Quantity, NumberError> {
+        let external = self.external_quantity(account, symbol).unwrap_or_default();
+        Ok(within(external, self.venue_quantity(account, symbol)?))
+    }
+}
+
+/// How much of a share may be traded away: no more than the venue holds on that side.
+fn within(share: SignedQuantity, at_venue: SignedQuantity) -> Quantity {
+    let same_side = at_venue.is_long() == share.is_long() && !at_venue.is_zero() && !share.is_zero();
+    if same_side { share.magnitude().min(at_venue.magnitude()) } else { Quantity::ZERO }
 }

@@ -109,6 +109,8 @@ pub enum LegState {
 /// What can happen to a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LegEvent {
+    /// A person said yes, and there is an order to send.
+    Decided,
     /// The intent of an order was written down.
     Intended,
     /// The venue has its order.
@@ -138,11 +140,12 @@ impl LegState {
         use LegEvent as E;
         match (self, event) {
             (Self::Planned | Self::Sent | Self::Unknown { .. }, E::Again) => Self::Planned,
+            (Self::AwaitingApproval { .. }, E::Decided) => Self::Planned,
             (Self::Planned, E::Intended) => Self::Sent,
             (Self::Sent, E::BecameUnknown { why, at }) => Self::Unknown { why, since: at },
             (_, E::Opened) => Self::Working,
             (_, E::Ended { outcome, why }) => Self::Done { outcome, why },
-            (state, E::Intended | E::BecameUnknown { .. } | E::Again) => state,
+            (state, E::Decided | E::Intended | E::BecameUnknown { .. } | E::Again) => state,
         }
     }
 
@@ -379,8 +382,10 @@ pub struct EquityReport {
     /// What the deployment may use, or what the account held when first seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capital: Option<Amount>,
-    /// Booked gains and losses.
-    pub realized_pnl: Amount,
+    /// Booked gains and losses; absent on the line of an account once something that is not ours was closed there, of which the gain or loss
+    /// is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realized_pnl: Option<Amount>,
     /// Fees paid.
     pub fees: Amount,
     /// At the latest prices; absent when one is missing.
@@ -410,6 +415,11 @@ mod tests {
         // Doubt after knowledge changes nothing.
         assert_eq!(run(vec![LegEvent::Intended, LegEvent::Opened, unknown()]).name(), "working");
         assert_eq!(run(vec![LegEvent::Intended, ended(Outcome::Filled), unknown()]).name(), "done");
+        // Only what waits for a yes is decided by it.
+        let waits = LegState::AwaitingApproval { until: Timestamp::EPOCH };
+        assert_eq!(waits.clone().after(LegEvent::Decided).name(), "planned");
+        assert_eq!(waits.clone().after(LegEvent::Intended), waits);
+        assert_eq!(run(vec![LegEvent::Intended, LegEvent::Decided]).name(), "sent");
         // Late truth reopens.
         assert_eq!(run(vec![LegEvent::Intended, ended(Outcome::Rejected), LegEvent::Opened]).name(), "working");
         let reopened = run(vec![LegEvent::Intended, ended(Outcome::Canceled), ended(Outcome::PartiallyFilled)]);

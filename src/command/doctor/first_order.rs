@@ -113,11 +113,11 @@ fn alone(config: &Config, account: &AccountConfig) -> Config {
     alone.journal.path = Some(config.journal_path().with_file_name(format!("{DOCTOR}.db")));
     alone.journal.views = false;
     alone.journal.namespace = None;
-    alone.agents = vec![AgentConfig { id: DOCTOR.parse().expect("a valid name"), allowed_assets: None }];
+    alone.agents = vec![AgentConfig { id: DOCTOR.parse().expect("a valid name"), allowed_assets: None, approval: None }];
     let share = ShareConfig { account: account.id.clone(), allocation: None, fallback: None };
     let id = DOCTOR.parse().expect("a valid name");
     let agent = DOCTOR.parse().expect("a valid name");
-    alone.deployments = vec![DeploymentConfig { id, agent, accounts: vec![share], limits: Limits::default() }];
+    alone.deployments = vec![DeploymentConfig { id, agent, accounts: vec![share], limits: Limits::default(), approval: None }];
     alone
 }
 

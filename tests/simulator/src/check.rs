@@ -72,6 +72,8 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     ends_rest_on_evidence(world, &mut found);
     nothing_leaves_too_late_or_too_often(world, &mut found);
     no_entry_leaves_in_an_emergency(world, book, &mut found);
+    nothing_leaves_unasked(world, book, &mut found);
+    no_close_is_of_more_than_was_asked(book, &mut found);
     books_equal_venue(world, book, &mut found);
     nothing_is_held_back(world, book, &mut found);
     found.extend(unprotected(&world.setup, kernel.state()));
@@ -204,6 +206,57 @@ fn no_entry_leaves_in_an_emergency(world: &World, book: &Book, found: &mut Vec<V
             let same = |other: &&LegRecord| other.plan.deployment == leg.plan.deployment && other.plan.account == stand_in.account;
             if record.legs.iter().filter(same).any(|other| !other.orders.is_empty()) {
                 found.push(Violation::new("never both", format!("execution {number} went to {} and to paper", stand_in.account)));
+            }
+        }
+    }
+}
+
+/// No order was ever made of a leg that waits for a person, or was declined; and nothing waits for ever.
+fn nothing_leaves_unasked(world: &World, book: &Book, found: &mut Vec<Violation>) {
+    let mut waiting: BTreeMap<LegRef, bool> = BTreeMap::new();
+    let mut count: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut approved: BTreeMap<u64, bool> = BTreeMap::new();
+    for entry in world.store.entries() {
+        let planned = match entry.event() {
+            Ok(Event::Admitted(admission)) => admission.legs.into_iter().map(|leg| (admission.number, leg)).collect(),
+            Ok(Event::LegPlanned { execution, plan }) => vec![(execution, plan)],
+            Ok(Event::Approved { execution, approved: yes, .. }) => {
+                approved.insert(execution, yes);
+                Vec::new()
+            }
+            Ok(Event::LegDecided { leg, .. }) => {
+                if approved.get(&leg.execution) != Some(&true) {
+                    found.push(Violation::new("asked first", format!("{leg:?} was decided without a yes")));
+                }
+                waiting.insert(leg, false);
+                Vec::new()
+            }
+            Ok(Event::Prepared(intent)) => {
+                if waiting.get(&intent.leg) == Some(&true) {
+                    found
+                        .push(Violation::new("asked first", format!("an order of {:?} was made, which waits or was declined", intent.leg)));
+                }
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        for (execution, plan) in planned {
+            let index = count.entry(execution).or_default();
+            waiting.insert(LegRef { execution, leg: *index }, plan.awaiting.is_some());
+            *index += 1;
+        }
+    }
+    found.extend(book.awaiting().map(|(at, _)| Violation::new("nothing waits for ever", format!("{at:?} still waits for a person"))));
+}
+
+/// A close that is for a part closes no more than that, whatever its attempts.
+fn no_close_is_of_more_than_was_asked(book: &Book, found: &mut Vec<Violation>) {
+    for (_, record) in book.executions().filter(|(_, record)| record.purpose() == Purpose::Close) {
+        for leg in &record.legs {
+            let Some(order) = &leg.plan.order else { continue };
+            if leg.filled().is_ok_and(|filled| filled.quantity > order.quantity) {
+                let id = record.admission.command.id();
+                found.push(Violation::new("no more than was asked", format!("{id} closed {:?} of {}", leg.filled(), order.quantity)));
             }
         }
     }

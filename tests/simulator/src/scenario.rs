@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, Breakers, DeploymentSetup, Limits, Setup, Timing};
 use omnivenue_core::journal::KillScope;
-use omnivenue_core::model::close::{CloseRequest, CloseTarget};
+use omnivenue_core::model::close::{CloseRequest, CloseTarget, Part};
 use omnivenue_core::model::ids::{AccountId, SignalId, VenueId};
 use omnivenue_core::model::instrument::AssetMap;
 use omnivenue_core::model::number::Factor;
@@ -45,6 +45,8 @@ pub enum Action {
     Execute(Box<Signal>),
     /// Closes positions.
     Close(CloseRequest),
+    /// Answers whether a signal may be carried out.
+    Approve(SignalId, bool),
     /// Cancels what rests of a signal.
     Cancel(SignalId),
     /// Throws the kill switch.
@@ -94,10 +96,29 @@ impl Scenario {
         if nerves.chance(35) {
             scenario.be_nervous(&mut nerves);
         }
+        if random.chance(25) {
+            scenario.ask(&mut random);
+        }
         let crashes = random.below(4);
         scenario.crashes = (0..crashes).map(|_| 1 + random.below(120)).collect();
         scenario.crashes.sort_unstable();
         scenario
+    }
+
+    /// Signals of one agent wait for a person, who answers most of them: in time or too late, yes or no.
+    fn ask(&mut self, random: &mut Random) {
+        let deployment = self.setup.deployments.get_mut(&name("two")).expect("the scenario has it");
+        deployment.approval = Some(Duration::from_millis(500 + random.below(8_000)));
+        let signal =
+            |(at, action): &(u64, Action)| if let Action::Execute(signal) = action { Some((*at, signal.id.clone())) } else { None };
+        let signals: Vec<(u64, SignalId)> = self.script.iter().filter_map(signal).collect();
+        for (at, id) in signals {
+            let answer = random.chance(80);
+            if random.chance(80) {
+                self.script.push((at + random.below(6_000), Action::Approve(id, answer)));
+            }
+        }
+        self.script.sort_by_key(|(at, _)| *at);
     }
 
     /// The disk fills up while positions are open; a person closes everything; the process dies, and there is room again.
@@ -293,8 +314,7 @@ fn script(random: &mut Random) -> Vec<(u64, Action)> {
         } else if roll < 82 {
             Action::Cancel(name(random.pick(ids.as_slice()).as_str()))
         } else if roll < 92 {
-            let target = if random.chance(50) { CloseTarget::All } else { CloseTarget::Signal(name(random.pick(ids.as_slice()).as_str())) };
-            Action::Close(CloseRequest::new(name(&format!("c{index}")), target))
+            Action::Close(close(&format!("c{index}"), random.pick(ids.as_slice()).as_str(), random))
         } else if roll < 96 {
             Action::Kill(kill_scope(random))
         } else {
@@ -316,6 +336,24 @@ const EXITS: [&str; 8] = [
     r#"{"take_profit":{"fraction":"0.001"},"time_limit":"30s"}"#,
     r#"{"stop_loss":{"fraction":"0.2"},"take_profit":{"fraction":"0.2"}}"#,
 ];
+
+/// A wish to close: all of something, or a part of it.
+fn close(id: &str, signal: &str, random: &mut Random) -> CloseRequest {
+    let target = match random.below(8) {
+        0..3 => CloseTarget::All,
+        3..6 => CloseTarget::Signal(name(signal)),
+        6 => CloseTarget::Agent(name("one")),
+        _ => CloseTarget::Asset(name("HYPE")),
+    };
+    let fraction = *random.pick(&["0.001", "0.25", "0.5", "0.99", "1"]);
+    let quantity = *random.pick(&["0.005", "1.234", "20"]);
+    let part = match random.below(4) {
+        0 => Some(Part::Fraction(name(fraction))),
+        1 => Some(Part::Quantity(name(quantity))),
+        _ => None,
+    };
+    CloseRequest { part, ..CloseRequest::new(name(id), target) }
+}
 
 fn kill_scope(random: &mut Random) -> KillScope {
     match random.below(3) {

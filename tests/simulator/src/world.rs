@@ -194,7 +194,9 @@ impl World {
                 let sent: Vec<usize> = (0..scenario.script.len()).filter(|index| !script.iter().any(|(_, left)| left == index)).collect();
                 self.elapsed += self.random.below(12_000_000);
                 let restart = self.elapsed + 300_000;
-                let again = sent.into_iter().filter(|index| matches!(scenario.script[*index].1, Action::Execute(_) | Action::Close(_)));
+                let again = sent
+                    .into_iter()
+                    .filter(|index| matches!(scenario.script[*index].1, Action::Execute(_) | Action::Close(_) | Action::Approve(..)));
                 script = again.map(|index| (restart, index)).chain(script).collect();
                 self.start();
                 continue;
@@ -500,6 +502,10 @@ impl World {
                 self.coverage.add("closes", 1);
                 self.with_kernel(|kernel| kernel.close(now, request, token));
             }
+            Action::Approve(id, approved) => {
+                self.story.tell(now.wall, || format!("{} {id}", if approved { "approve" } else { "decline" }));
+                self.with_kernel(|kernel| kernel.approve(now, &id, None, approved, "the script says so".into(), token));
+            }
             Action::Cancel(id) => {
                 self.story.tell(now.wall, || format!("cancel {id}"));
                 self.with_kernel(|kernel| kernel.cancel(now, &id, token));
@@ -528,7 +534,7 @@ impl World {
                 matches!(order.state, omnivenue_core::model::order::OrderState::Open { .. }) && order.filled.quantity >= order.reported
             })
         };
-        let owed = book.duties().next().is_some() || book.undecided().next().is_some();
+        let owed = book.duties().next().is_some() || book.undecided().next().is_some() || book.awaiting().next().is_some();
         let settled = book.unsettled().all(resting) && book.planned().next().is_none() && !owed;
         let guarded = check::unprotected(&self.setup, process.kernel.state()).is_none() && check::strayed_exit(book).is_none();
         let accounts = self.setup.accounts.keys().all(|account| process.kernel.state().is_ready(account));

@@ -69,6 +69,8 @@ fn seeds_hold() {
         "event proved_absent",
         "event resolved",
         "event superseded",
+        "event approved",
+        "event leg_decided",
         "event killed",
         "event breaker_changed",
         "legs that stood in on paper",

@@ -1,4 +1,5 @@
 //! The kernel by hand: what is durable when, what leaves when, and what a limit sees, one input at a time.
+mod bench;
 
 mod bench;
 

@@ -79,6 +79,10 @@ impl Projection {
             }
             Event::LegEnded { leg, .. } => Some(*leg),
             Event::BreakerChanged { venue, state, why, .. } => return step.breaker_changed(venue.as_ref(), *state, why),
+            Event::LegDecided { leg, plan } => {
+                step.leg_decided(*leg, plan)?;
+                Some(*leg)
+            }
             _ => before,
         };
         let Some(at) = changed else { return Ok(()) };
@@ -216,7 +220,13 @@ impl Step<'_> {
                 plan.symbol.as_ref().map(|symbol| symbol.as_str()),
                 order.map(|order| order.terms.asset.as_str()),
                 order.map(|order| word(&order.side)),
-                if ended { "done" } else { "planned" },
+                if ended {
+                    "done"
+                } else if plan.awaiting.is_some() {
+                    "awaiting_approval"
+                } else {
+                    "planned"
+                },
                 outcome.map(|outcome| outcome.to_string()),
                 why.as_ref().map(|why| why.code.as_str()),
                 why.as_ref().map(|why| why.reason.as_str()),
@@ -226,6 +236,27 @@ impl Step<'_> {
                 self.at,
                 ended.then_some(&self.at),
                 self.number(at.leg)?,
+            ])?;
+        Ok(())
+    }
+
+    /// A leg that waited for a person's yes has an order now, unless it ended.
+    fn leg_decided(&self, at: LegRef, plan: &LegPlan) -> Result<(), ReadError> {
+        let order = plan.order.as_ref();
+        self.conn
+            .prepare_cached(
+                "UPDATE legs SET instrument = coalesce(?3, instrument), asset = ?4, side = ?5, quantity = ?6, worst_price = ?7, leverage = ?8
+                 WHERE execution = ?1 AND leg = ?2",
+            )?
+            .execute(params![
+                to_sql(at.execution),
+                self.number(at.leg)?,
+                plan.symbol.as_ref().map(|symbol| symbol.as_str()),
+                order.map(|order| order.terms.asset.as_str()),
+                order.map(|order| word(&order.side)),
+                order.map(|order| order.quantity.to_string()),
+                order.map(|order| order.worst_price.to_string()),
+                order.map(|order| order.leverage.to_string()),
             ])?;
         Ok(())
     }

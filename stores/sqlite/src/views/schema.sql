@@ -44,7 +44,7 @@ CREATE TABLE legs (
     instrument TEXT,
     asset TEXT,
     side TEXT,
-    state TEXT NOT NULL,        -- planned, sent, unknown, working, done
+    state TEXT NOT NULL,        -- awaiting_approval, planned, sent, unknown, working, done
     outcome TEXT,               -- once done: filled, partially_filled, canceled, expired, skipped, refused, rejected, unwound
     code TEXT,
     reason TEXT,
@@ -161,7 +161,7 @@ CREATE TABLE equity (
     deployment TEXT NOT NULL,   -- empty: the account as a whole
     currency TEXT NOT NULL,
     capital TEXT,               -- what the account held when first seen
-    realized_pnl TEXT NOT NULL, -- before fees
+    realized_pnl TEXT,          -- before fees; null for an account on which something that is not ours was closed
     fees TEXT NOT NULL,
     committed TEXT NOT NULL,    -- margin of what is held
     reserved TEXT NOT NULL,     -- for orders on their way or unknown

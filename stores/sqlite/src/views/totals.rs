@@ -88,10 +88,12 @@ pub(super) fn equity(book: &Book) -> Rows {
         };
         // The journal holds no prices: while something is held, equity is not known.
         let flat = !book.ledger().positions().any(ours);
-        let equity = funded.filter(|_| flat).and_then(|funded| funded.plus(capital.realized).ok()?.minus(capital.fees).ok());
+        // What is not ours gained or lost, when we closed it, nobody can tell.
+        let told = !deployment.is_empty() || book.ledger().is_told(&key.account, &key.currency);
+        let equity = funded.filter(|_| flat && told).and_then(|funded| funded.plus(capital.realized).ok()?.minus(capital.fees).ok());
         let row = vec![
             funded.map(|amount| amount.to_string()),
-            Some(capital.realized.to_string()),
+            Some(capital.realized.to_string()).filter(|_| told),
             Some(capital.fees.to_string()),
             Some(capital.committed.to_string()),
             Some(capital.reserved.to_string()),

@@ -96,7 +96,7 @@ pub(crate) struct Bench {
     pub(crate) now: Now,
     /// What the start asked for.
     pub(crate) opening: Vec<Task>,
-    token: u64,
+    pub(crate) token: u64,
     trade: u64,
 }
 
