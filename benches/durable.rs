@@ -125,6 +125,7 @@ impl Market {
             archive: Arc::new(opened.archive),
             namespace: opened.namespace,
             recovery_wait: Duration::from_secs(10),
+            kill_secret: None,
         };
         let engine = Engine::open(parts).await.expect("the engine opens");
         Self { engine, _exchanges: exchanges }

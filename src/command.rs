@@ -11,6 +11,7 @@ mod files;
 mod init;
 mod input;
 mod journal;
+mod killed;
 mod latch;
 mod output;
 mod resolve;
@@ -122,7 +123,7 @@ enum Verb {
     Cancel(cancel::Cancel),
     /// Settle an order whose fate no evidence tells
     Resolve(resolve::Resolve),
-    /// Stop new orders now; lasts until `resume`, also across restarts
+    /// Stop new orders now, cancel what rests, flatten positions; lasts until `resume`, also across restarts
     Kill(latch::Kill),
     /// Lift a kill switch
     Resume(latch::Resume),

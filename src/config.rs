@@ -41,6 +41,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The journal.
     pub journal: JournalConfig,
+    /// The kill switch.
+    pub kill: KillConfig,
     /// The accounts.
     pub accounts: Vec<AccountConfig>,
     /// The agents.
@@ -57,6 +59,13 @@ pub struct Config {
     pub breakers: Breakers,
     /// What is odd but not wrong, in words.
     pub warnings: Vec<String>,
+}
+
+/// Who may lift the kill switch.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct KillConfig {
+    /// What lifts it; whoever may talk to the engine when absent.
+    pub secret: Option<SecretRef>,
 }
 
 /// Where the journal is kept.

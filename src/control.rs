@@ -15,7 +15,7 @@ mod server;
 
 pub use self::client::Client;
 pub use self::engine::EngineHandler;
-pub use self::protocol::{Failure, Request, WaitFor, codes};
+pub use self::protocol::{Failure, GivenSecret, Request, WaitFor, codes};
 pub use self::server::{BindError, Handler, Lines, Server};
 
 /// The longest request, in bytes.

@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use omnivenue_core::engine::{Engine, EngineError, Env, Kernel, Parts, SystemEnv, Task};
+use omnivenue_core::engine::{Engine, EngineError, Env, Kernel, Parts, SystemEnv, Task, may_lift};
 use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Input, Setup};
-use omnivenue_core::journal::{ChainKey, Journal, KillScope, StoreError};
+use omnivenue_core::journal::{ChainKey, Journal, KillMode, KillScope, StoreError};
 use omnivenue_core::model::ids::{AccountId, VenueId};
 use omnivenue_core::model::instrument::AssetMap;
+use omnivenue_core::model::secret::Secret;
 use omnivenue_core::venue::{Account, Grade};
 use omnivenue_paper::PaperExchange;
 use omnivenue_sqlite::{SqliteArchive, ViewsProjector};
@@ -45,6 +46,12 @@ pub enum OpenError {
     /// A secret that is needed is not there.
     #[error("journal.chain_key")]
     Secret(#[from] SecretError),
+    /// What lifts the kill switch is not there.
+    #[error("kill.secret")]
+    KillSecret(#[source] SecretError),
+    /// A latch may not be lifted with what was given.
+    #[error("{0}")]
+    Denied(String),
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] StoreError),
@@ -97,6 +104,7 @@ pub async fn open(config: &Config) -> Result<Opened, OpenError> {
         archive: Arc::new(opened.archive),
         namespace: opened.namespace,
         recovery_wait: RECOVERY_WAIT,
+        kill_secret: kill_secret(config)?,
     };
     let engine = Engine::open(parts).await?;
     Ok(Opened { engine, exchanges, logins, views })
@@ -127,8 +135,12 @@ pub fn latch(config: &Config, act: Latch) -> Result<(), OpenError> {
     let mut kernel = Kernel::open(setup(config), Vec::new(), Arc::new(opened.archive)).map_err(omnivenue_core::engine::OpenError::from)?;
     let now = SystemEnv.now();
     let input = match act {
-        Latch::Kill { scope, reason } => Input::Kill { scope, mode: Default::default(), reason, token: 0 },
-        Latch::Resume { scope, reason } => Input::Resume { scope, reason, token: 0 },
+        Latch::Kill { scope, mode, reason } => Input::Kill { scope, mode, reason, token: 0 },
+        Latch::Resume { scope, reason, secret } => {
+            let held = kernel.state().book();
+            may_lift(held, &scope, kill_secret(config)?.as_ref(), secret.as_ref()).map_err(|error| OpenError::Denied(error.to_string()))?;
+            Input::Resume { scope, reason, token: 0 }
+        }
     };
     // The tasks are left undone: there is no account to carry them out on, and the next start begins anew.
     let tasks = kernel.input(now, input);
@@ -149,6 +161,8 @@ pub enum Latch {
     Kill {
         /// What it stops.
         scope: KillScope,
+        /// What it does beside: carried out from the next start on.
+        mode: KillMode,
         /// Why.
         reason: String,
     },
@@ -158,6 +172,8 @@ pub enum Latch {
         scope: KillScope,
         /// Why.
         reason: String,
+        /// What was given to lift it, where the kill switch has a secret.
+        secret: Option<Secret>,
     },
 }
 
@@ -189,6 +205,14 @@ pub fn archive(config: &Config) -> Result<Option<SqliteArchive>, OpenError> {
 pub fn chain_key(config: &Config) -> Result<ChainKey, OpenError> {
     let secret = config.journal.chain_key.as_ref().map(crate::config::SecretRef::read).transpose()?;
     Ok(secret.map_or_else(ChainKey::default, |secret| ChainKey::new(secret.expose().as_bytes())))
+}
+
+/// What lifts the kill switch, fetched from where it is kept; `None` where the configuration names none.
+///
+/// # Errors
+/// [`OpenError::KillSecret`] when it is not there: an engine does not start without it, since nothing could be lifted.
+pub fn kill_secret(config: &Config) -> Result<Option<Secret>, OpenError> {
+    config.kill.secret.as_ref().map(crate::config::SecretRef::read).transpose().map_err(OpenError::KillSecret)
 }
 
 /// Makes a directory that only its owner can enter; one that exists is left as it is.
@@ -368,18 +392,18 @@ mod tests {
     fn a_kill_without_an_engine_holds_at_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
         let config = Config::built_in(folder.path());
-        let kill = Latch::Kill { scope: KillScope::All, reason: "lunch".into() };
+        let kill = Latch::Kill { scope: KillScope::All, mode: KillMode::Pause, reason: "lunch".into() };
         latch(&config, kill).unwrap();
         block_on(async {
             let engine = open(&config).await.unwrap();
             assert_eq!(engine.health().await.unwrap().kills.len(), 1);
             let refused = engine.execute(signal("a"), Wait::Settled).await.unwrap();
             assert!(refused.legs.iter().all(|leg| leg.code.as_deref() == Some("killed")), "{refused:?}");
-            let busy = latch(&config, Latch::Resume { scope: KillScope::All, reason: "back".into() }).unwrap_err();
+            let busy = latch(&config, Latch::Resume { scope: KillScope::All, reason: "back".into(), secret: None }).unwrap_err();
             assert!(matches!(busy, OpenError::Journal(StoreError::InUse { .. })), "{busy}");
             drop(engine.shutdown().await.unwrap());
         });
-        latch(&config, Latch::Resume { scope: KillScope::All, reason: "back".into() }).unwrap();
+        latch(&config, Latch::Resume { scope: KillScope::All, reason: "back".into(), secret: None }).unwrap();
         block_on(async {
             let engine = open(&config).await.unwrap();
             let filled = engine.execute(signal("b"), Wait::Settled).await.unwrap();

@@ -97,6 +97,9 @@ async fn run(doctor: Doctor, options: &Options) -> Result<Done, CommandError> {
     if let Some(secret) = &config.journal.chain_key {
         check_secret(&mut checks, "journal chain_key", secret, Verdict::Bad);
     }
+    if let Some(secret) = &config.kill.secret {
+        check_secret(&mut checks, "kill secret", secret, Verdict::Bad);
+    }
     check_files(&mut checks, &config);
     check_chain(&mut checks, &config);
     check_engine(&mut checks, &config).await;

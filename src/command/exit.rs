@@ -130,6 +130,7 @@ impl CommandError {
 pub(crate) fn open_failure(error: &OpenError) -> Failure {
     match error {
         OpenError::Journal(error) => Failure::from(error),
+        OpenError::Denied(words) => Failure::new(codes::DENIED, words),
         error => Failure::new(codes::FAILED, chain(error)),
     }
 }

@@ -37,7 +37,7 @@ impl Files {
     pub(crate) fn ask(&self, request: &Request) -> Result<Value, Failure> {
         let Some(archive) = &self.archive else {
             return match request {
-                Request::Positions | Request::Orders | Request::Fills | Request::Equity => Ok(json!([])),
+                Request::Positions | Request::Orders | Request::Fills | Request::Equity | Request::KillReport { .. } => Ok(json!([])),
                 Request::Health => Ok(
                     json!({ "status": "offline", "accounts": [], "breakers": [], "kills": [], "unknown": [], "seq": 0, "durable_seq": 0, "positions": 0 }),
                 ),
@@ -52,6 +52,10 @@ impl Files {
             Request::Fills => value(books()?.fills()),
             Request::Equity => value(books()?.equity(Some(&self.setup))),
             Request::Health => value(self.health(&books()?)),
+            Request::KillReport { scope } => {
+                let reports = books()?.kill_reports(&self.setup).into_iter();
+                value(reports.filter(|report| scope.as_ref().is_none_or(|scope| *scope == report.scope)).collect::<Vec<_>>())
+            }
             Request::Execution { id } => value(books()?.execution(archive, id).map_err(|error| Failure::from(&error))?),
             _ => Err(acts()),
         }

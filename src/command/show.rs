@@ -239,7 +239,7 @@ const WAITING: &[Column] = &[
     moment("until", "until"),
 ];
 
-const KILLS: &[Column] = &[text("scope", "scope"), text("reason", "reason")];
+const KILLS: &[Column] = &[text("scope", "scope"), text("mode", "mode"), text("reason", "reason")];
 
 #[cfg(test)]
 mod tests {

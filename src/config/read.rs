@@ -14,8 +14,8 @@ use omnivenue_core::venue::{Absence, Resend};
 use super::node::Node;
 use super::section::{Issue, Issues, Section};
 use super::{
-    AccountConfig, Adapter, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, JournalConfig, PaperConfig, Preset,
-    PricesConfig, RiskConfig, SecretRef, ShareConfig, check,
+    AccountConfig, Adapter, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, JournalConfig, KillConfig, PaperConfig,
+    Preset, PricesConfig, RiskConfig, SecretRef, ShareConfig, check,
 };
 
 /// What a paper account holds when nothing is said.
@@ -29,6 +29,7 @@ pub(super) fn config(table: &BTreeMap<String, Node>, base: &Path) -> Result<Conf
     let journal = root
         .section("journal")
         .map_or(JournalConfig { path: None, chain_key: None, namespace: None, views: true }, |section| journal(&section, base));
+    let kill = root.section("kill").map_or_else(KillConfig::default, |section| kill(&section, base));
     let (accounts, agents, deployments) =
         (root.sections("account", ACCOUNT), root.sections("agent", AGENT), root.sections("deployment", DEPLOYMENT));
     let (risk, close_slippage) = risk(root.section("risk").as_ref());
@@ -37,6 +38,7 @@ pub(super) fn config(table: &BTreeMap<String, Node>, base: &Path) -> Result<Conf
     let config = Config {
         data_dir,
         journal,
+        kill,
         accounts: accounts.iter().filter_map(|section| account(section, base)).collect(),
         agents: agents.iter().filter_map(agent).collect(),
         deployments: deployments.iter().filter_map(deployment).collect(),
@@ -68,6 +70,12 @@ fn journal(section: &Section<'_>, base: &Path) -> JournalConfig {
     let views = section.flag("views").unwrap_or(true);
     section.finish();
     JournalConfig { path, chain_key, namespace, views }
+}
+
+fn kill(section: &Section<'_>, base: &Path) -> KillConfig {
+    let secret = section.guarded_text("secret").and_then(|text| secret(section, "secret", text, base));
+    section.finish();
+    KillConfig { secret }
 }
 
 fn secret(section: &Section<'_>, key: &str, text: &str, base: &Path) -> Option<SecretRef> {

@@ -58,7 +58,9 @@ impl EngineHandler {
             Request::Equity => json(engine.equity().await),
             Request::Health => json(engine.health().await),
             Request::Kill { scope, mode, reason } => json(engine.kill(scope, mode, reason).await),
-            Request::Resume { scope, reason } => json(engine.resume(scope, reason).await),
+            Request::KillReport { scope: Some(scope) } => json(engine.kill_report(&scope).await.map(|report| vec![report])),
+            Request::KillReport { scope: None } => json(engine.kill_reports().await),
+            Request::Resume { scope, reason, secret } => json(engine.resume(scope, reason, secret.map(|given| given.0)).await),
             Request::Reconcile => json(engine.reconcile().await),
             Request::Events { .. } => Err(Failure::new(codes::BAD_REQUEST, "events are a stream")),
         }

@@ -5,7 +5,8 @@ use omnivenue_core::executor::CommandError;
 use omnivenue_core::journal::{KillMode, KillScope, StoreError, Verdict};
 use omnivenue_core::model::close::CloseRequest;
 use omnivenue_core::model::ids::{ClientOrderId, DeploymentId, SignalId};
-use serde::{Deserialize, Serialize};
+use omnivenue_core::model::secret::Secret;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Stable codes of failures that are not the engine's own.
 pub mod codes {
@@ -21,6 +22,8 @@ pub mod codes {
     pub const BUSY: &str = "busy";
     /// Anything else.
     pub const FAILED: &str = "failed";
+    /// Whoever asks may not.
+    pub const DENIED: &str = "denied";
 }
 
 /// How long `execute` and `close` wait before they answer. What has begun goes on in any case.
@@ -110,7 +113,7 @@ pub enum Request {
         #[serde(default)]
         follow: bool,
     },
-    /// Throws the kill switch.
+    /// Throws the kill switch. Answers with what it has come to so far.
     Kill {
         /// What it stops.
         scope: KillScope,
@@ -120,15 +123,48 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// What the kill switch has come to: a list, of one latch or of each.
+    KillReport {
+        /// The latch; each when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<KillScope>,
+    },
     /// Lifts the kill switch.
     Resume {
         /// What it stopped.
         scope: KillScope,
         /// Why.
         reason: String,
+        /// What lifts it, where the kill switch has a secret.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret: Option<GivenSecret>,
     },
     /// Compares the venues' truth with ours now.
     Reconcile,
+}
+
+/// A secret that goes through the socket, to the engine of the same user, and is shown nowhere else.
+#[derive(Debug, Clone)]
+pub struct GivenSecret(pub Secret);
+
+impl PartialEq for GivenSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is_same_as(&other.0)
+    }
+}
+
+impl Serialize for GivenSecret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose())
+    }
+}
+
+impl<'de> Deserialize<'de> for GivenSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Its own words would repeat what was given.
+        let text = String::deserialize(deserializer).map_err(|_| serde::de::Error::custom("the secret is not text"))?;
+        Ok(Self(Secret::new(text)))
+    }
 }
 
 /// Why a request came to nothing: a stable code and a sentence. Never holds a secret.
@@ -233,6 +269,16 @@ mod tests {
         assert!(serde_json::from_str::<Request>(r#"{"verb":"approve","id":"s","reason":"which?"}"#).is_err());
         assert!(serde_json::from_str::<Request>(r#"{"verb":"postions"}"#).is_err());
         assert!(serde_json::from_str::<Request>(r#"{"verb":"events","sicne":7}"#).is_err());
+    }
+
+    #[test]
+    fn a_given_secret_is_never_shown() {
+        let request = Request::Resume { scope: KillScope::All, reason: "x".into(), secret: Some(GivenSecret(Secret::new("hunter2"))) };
+        assert!(!format!("{request:?}").contains("hunter2"));
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
+        let wrong = r#"{"verb":"resume","scope":"all","reason":"x","secret":12345}"#;
+        assert!(!serde_json::from_str::<Request>(wrong).unwrap_err().to_string().contains("12345"));
     }
 
     #[test]

@@ -323,6 +323,7 @@ impl Bench {
             archive: Arc::new(opened.archive),
             namespace: opened.namespace,
             recovery_wait: self.recovery_wait,
+            kill_secret: None,
         };
         Engine::open(parts).await
     }

@@ -14,12 +14,12 @@ use crate::support::{Home, Process, contains, eventually, signal};
 
 const FIRST: [&str; 7] = ["signal", "--asset", "HYPE", "--long", "--notional", "500", "--id"];
 
-fn first(id: &str) -> Vec<&str> {
+pub(crate) fn first(id: &str) -> Vec<&str> {
     [&FIRST[..], &[id]].concat()
 }
 
 /// Starts an engine that takes signals from its stdin and stays, and waits until others can reach it.
-fn stay(home: &Home) -> Process {
+pub(crate) fn stay(home: &Home) -> Process {
     let mut command = home.command(&["run", "--stay"]);
     command.stdin(Stdio::piped());
     let process = Process::start(command);

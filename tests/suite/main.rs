@@ -18,6 +18,7 @@ mod clients;
 mod command;
 mod handover;
 mod isolation;
+mod kill;
 mod killed;
 mod recalled;
 mod secrets;

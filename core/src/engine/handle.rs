@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::env::Env;
 use super::feed::EventFeed;
+use super::killed::KillReport;
 use super::report::{FillSummary, Health, OrderSummary};
 use super::shell;
 use crate::agent::{self, Agent, AgentHandle, AgentInput, AgentQueue};
@@ -15,6 +16,7 @@ use crate::journal::{Archive, Journal, KillMode, KillScope, StoreError, Verdict}
 use crate::model::close::CloseRequest;
 use crate::model::execution::{EquityReport, Execution, PositionReport};
 use crate::model::ids::{ClientOrderId, DeploymentId, SignalId};
+use crate::model::secret::Secret;
 use crate::model::signal::Signal;
 use crate::venue::{Account, Venue, VenueError};
 
@@ -39,6 +41,8 @@ pub struct Parts {
     pub namespace: String,
     /// How long `open` waits for the accounts to recover; those that have not by then go on recovering and skip legs until they have.
     pub recovery_wait: Duration,
+    /// What lifts the kill switch; anyone who may talk to the engine when absent.
+    pub kill_secret: Option<Secret>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -103,6 +107,7 @@ impl EngineError {
             Self::Command(CommandError::Answered(_)) => "already_answered",
             Self::Command(CommandError::NotFound(_)) => "not_found",
             Self::Command(CommandError::Unprotected(_)) => "unprotected",
+            Self::Command(CommandError::Denied(_)) => "denied",
             Self::Store(_) => "journal_unreadable",
             Self::Closed => "closed",
         }
@@ -121,7 +126,9 @@ pub(super) enum Command {
     Approve(SignalId, Option<DeploymentId>, bool, String, Wait, Answer<Execution>),
     Resolve(ClientOrderId, Verdict, String, Answer<()>),
     Kill(KillScope, KillMode, String, Answer<()>),
-    Resume(KillScope, String, Answer<()>),
+    Resume(KillScope, String, Option<Secret>, Answer<()>),
+    /// Of one latch, or of each.
+    KillReports(Option<KillScope>, Answer<Vec<KillReport>>),
     Reconcile(Answer<()>),
     Positions(Answer<Vec<PositionReport>>),
     Orders(Answer<Vec<OrderSummary>>),
@@ -228,20 +235,42 @@ impl Engine {
         self.ask(|answer| Command::Resolve(order, verdict, reason, answer)).await
     }
 
-    /// Throws the kill switch: from the moment this returns, durable, no entry of that scope leaves.
+    /// Throws the kill switch: from the moment this returns, durable, no entry of that scope leaves. With `cancel`, entries that rest are
+    /// canceled; with `flatten`, positions are closed as well. Both go on until they are done, whatever fails and however often the engine
+    /// is restarted. A stronger mode over a weaker one strengthens it; a weaker one over a stronger one changes nothing: the report says
+    /// which holds. It does not wait until all is carried out: ask [`Self::kill_report`] for how far it is.
     ///
     /// # Errors
-    /// [`EngineError::Closed`] when the engine is.
-    pub async fn kill(&self, scope: KillScope, mode: KillMode, reason: String) -> Result<(), EngineError> {
-        self.ask(|answer| Command::Kill(scope, mode, reason, answer)).await
+    /// [`CommandError::JournalUnwritable`] when it holds, but in this process only. [`EngineError::Closed`] when the engine is.
+    pub async fn kill(&self, scope: KillScope, mode: KillMode, reason: String) -> Result<KillReport, EngineError> {
+        self.ask(|answer| Command::Kill(scope.clone(), mode, reason, answer)).await?;
+        self.kill_report(&scope).await
     }
 
-    /// Lifts the kill switch of a scope; of an account, its halt too.
+    /// What a latch of the kill switch has come to: each entry and each position in its scope, and what confirms it.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] when the switch is not on for this scope. [`EngineError::Closed`] when the engine is.
+    pub async fn kill_report(&self, scope: &KillScope) -> Result<KillReport, EngineError> {
+        let reports = self.ask(|answer| Command::KillReports(Some(scope.clone()), answer)).await?;
+        reports.into_iter().next().ok_or_else(|| CommandError::NotFound(format!("the kill switch is not on for {scope}")).into())
+    }
+
+    /// What each latch of the kill switch has come to.
     ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
-    pub async fn resume(&self, scope: KillScope, reason: String) -> Result<(), EngineError> {
-        self.ask(|answer| Command::Resume(scope, reason, answer)).await
+    pub async fn kill_reports(&self) -> Result<Vec<KillReport>, EngineError> {
+        self.ask(|answer| Command::KillReports(None, answer)).await
+    }
+
+    /// Lifts the kill switch of a scope; of an account, its halt too. What it had closed need not be closed any more. Where the kill switch
+    /// has a secret, a latch is lifted only by that; a halt alone needs none.
+    ///
+    /// # Errors
+    /// [`CommandError::Denied`] when the secret is missing or another. [`EngineError::Closed`] when the engine is.
+    pub async fn resume(&self, scope: KillScope, reason: String, secret: Option<Secret>) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Resume(scope, reason, secret, answer)).await
     }
 
     /// Starts comparing every account with its venue now; [`Self::health`] tells when each was compared.

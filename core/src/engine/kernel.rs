@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::killed::{KillReport, kill_report};
 use super::pending::Pending;
 use super::report::{self, Health, Present};
 use crate::executor::{
     Approval, Archived, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token, VenueSetup, step,
 };
-use crate::journal::{Archive, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, LegRef, StoreError};
+use crate::journal::{Archive, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, KillScope, LegRef, StoreError};
 use crate::model::close::{CloseRequest, CloseTarget};
 use crate::model::execution::Execution;
 use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
@@ -240,6 +241,13 @@ impl Kernel {
     #[must_use]
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// What a latch of the kill switch has come to; `None` when it is not on for this scope.
+    #[must_use]
+    pub fn kill_report(&self, scope: &KillScope) -> Option<KillReport> {
+        let present = Present { setup: &self.setup, state: &self.state };
+        kill_report(self.state.book(), &self.setup, Some(present), scope)
     }
 
     /// One of its accounts.

@@ -19,6 +19,7 @@ use crate::model::signal::{Direction, Sizing};
 use crate::model::time::Timestamp;
 
 use super::kernel::{ReplayError, Replayed, rebuild, replay};
+use super::killed::{KillReport, kill_report};
 
 /// One order as callers see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -678,6 +679,12 @@ impl Books {
             .flat_map(|(_, record)| &record.legs)
             .find(|leg| leg.plan.deployment == *deployment)
             .map(|leg| leg.plan.agent.clone())
+    }
+
+    /// What each latch of the kill switch has come to, as far as the files tell: nothing is confirmed, since no venue is asked.
+    #[must_use]
+    pub fn kill_reports(&self, setup: &Setup) -> Vec<KillReport> {
+        self.book.kills().filter_map(|(scope, _)| kill_report(&self.book, setup, None, scope)).collect()
     }
 
     /// Recent orders.

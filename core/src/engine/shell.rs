@@ -11,13 +11,15 @@ use super::committer::{self, Committed, Work};
 use super::env::Env;
 use super::handle::{Answer, Command, EngineError, OpenError, Parts, Wait};
 use super::kernel::{Kernel, Task};
+use super::killed::may_lift;
 use super::report::{self, Present};
 use crate::agent::{AgentInput, AgentQueue};
 use crate::executor::{CommandError, Input, Timer, Token, VenueSetup};
-use crate::journal::{ExecutionNumber, Failure};
+use crate::journal::{ExecutionNumber, Failure, KillScope};
 use crate::model::ids::{AccountId, VenueId};
 use crate::model::instrument::Instrument;
 use crate::model::order::{OrderReport, Purpose};
+use crate::model::secret::Secret;
 use crate::venue::{Account, AccountSnapshot, Effect as Happened, ErrorKind, Operation, Quote, Sink, Venue, VenueError};
 
 /// How long entries that a venue could tell us again wait for company before they are flushed.
@@ -106,6 +108,8 @@ struct Shell {
     writes: u64,
     /// Whoever is told once the engine has stopped, from when on it stops.
     stop: Option<Answer<()>>,
+    /// What lifts the kill switch.
+    kill_secret: Option<Secret>,
 }
 
 fn micros(length: Duration) -> u64 {
@@ -140,7 +144,7 @@ async fn open(
     head: watch::Sender<u64>,
     done: mpsc::UnboundedSender<Committed>,
 ) -> Result<(Shell, String), OpenError> {
-    let Parts { env, mut setup, venues, accounts, journal, archive, namespace, recovery_wait } = parts;
+    let Parts { env, mut setup, venues, accounts, journal, archive, namespace, recovery_wait, kill_secret } = parts;
     // All at once, and none longer than it may take: a venue that is down costs its own legs only.
     let loading: Vec<_> = venues.iter().map(|venue| tokio::spawn(tokio::time::timeout(recovery_wait, load(Arc::clone(venue))))).collect();
     let mut quotes: Vec<(VenueId, Quote)> = Vec::new();
@@ -200,6 +204,7 @@ async fn open(
         agents: Vec::new(),
         writes: 0,
         stop: None,
+        kill_secret,
     };
     for (venue, quote) in quotes {
         shell.take(Input::Quote { venue, quote });
@@ -331,7 +336,10 @@ impl Shell {
                 self.callers.insert(token, Waiter::Act(answer));
                 self.kernel.input(now, Input::Kill { scope, mode, reason, token })
             }
-            Command::Resume(scope, reason, answer) => {
+            Command::Resume(scope, reason, secret, answer) => {
+                if let Err(error) = may_lift(state.book(), &scope, self.kill_secret.as_ref(), secret.as_ref()) {
+                    return drop(answer.send(Err(error.into())));
+                }
                 self.callers.insert(token, Waiter::Act(answer));
                 self.kernel.input(now, Input::Resume { scope, reason, token })
             }
@@ -352,6 +360,13 @@ impl Shell {
             }
             Command::Health(answer) => {
                 return drop(answer.send(Ok(self.kernel.health(now))));
+            }
+            Command::KillReports(scope, answer) => {
+                let scopes: Vec<KillScope> = match scope {
+                    Some(scope) => vec![scope],
+                    None => state.book().kills().map(|(scope, _)| scope.clone()).collect(),
+                };
+                return drop(answer.send(Ok(scopes.iter().filter_map(|scope| self.kernel.kill_report(scope)).collect())));
             }
             Command::Attach(queue) => return self.agents.push(queue),
             Command::Shutdown(leave_unprotected, answer) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::breakers::Open;
+use super::kills::{Kill, KilledPosition, Kills};
 use super::moving::Moving;
 use super::unwinding::{GroupVerdict, Groups};
 use super::upkeep::{Duty, Guard, Upkeep};
@@ -165,17 +166,6 @@ impl ExecutionRecord {
     }
 }
 
-/// A latch of the kill switch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kill {
-    /// What it does beside keeping entries from leaving.
-    pub mode: KillMode,
-    /// Why it was thrown.
-    pub reason: String,
-    /// When.
-    pub at: Timestamp,
-}
-
 /// The state that is the fold of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Book {
@@ -207,8 +197,10 @@ pub struct Book {
     groups: Groups,
     #[serde(default)]
     breakers: Open,
-    #[serde(with = "pairs")]
-    kills: BTreeMap<KillScope, Kill>,
+    kills: Kills,
+    /// Whose each deployment is, as its legs tell.
+    #[serde(default)]
+    agents: BTreeMap<DeploymentId, AgentId>,
     halts: BTreeMap<AccountId, Reason>,
     nonces: BTreeMap<AccountId, u64>,
     seen: BTreeMap<AccountId, Timestamp>,
@@ -429,6 +421,18 @@ impl Book {
         self.kills.iter()
     }
 
+    /// A latch of the kill switch.
+    #[must_use]
+    pub fn kill(&self, scope: &KillScope) -> Option<&Kill> {
+        self.kills.iter().find(|(of, _)| *of == scope).map(|(_, kill)| kill)
+    }
+
+    /// Whose a deployment is, as its latest leg tells.
+    #[must_use]
+    pub fn agent_of(&self, deployment: &DeploymentId) -> Option<&AgentId> {
+        self.agents.get(deployment)
+    }
+
     /// Why entries on an account are halted.
     #[must_use]
     pub fn halt(&self, account: &AccountId) -> Option<&Reason> {
@@ -492,10 +496,8 @@ impl Book {
             }
             Event::Prepared(intent) => self.intend(intent)?,
             Event::Recalled(record) => self.recall(record),
-            Event::Killed { scope, mode, reason, at } => {
-                self.kills.insert(scope.clone(), Kill { mode: *mode, reason: reason.clone(), at: *at });
-            }
-            Event::Resumed { scope, .. } => drop(self.kills.remove(scope)),
+            Event::Killed { scope, mode, reason, at } => self.throw(scope, *mode, reason, *at),
+            Event::Resumed { scope, .. } => self.kills.lift(scope),
             Event::Halted { account, why } => drop(self.halts.insert(account.clone(), why.clone())),
             Event::Unhalted { account, .. } => drop(self.halts.remove(account)),
             Event::Funded { account, asset, amount } => self.ledger.fund(account, asset, *amount),
@@ -550,6 +552,9 @@ impl Book {
 
     /// Adds a leg with what it reserves.
     pub(super) fn add_leg(&mut self, execution: ExecutionNumber, plan: &LegPlan) -> Result<(), FoldError> {
+        if self.agents.get(&plan.deployment) != Some(&plan.agent) {
+            self.agents.insert(plan.deployment.clone(), plan.agent.clone());
+        }
         let record = self.executions.get_mut(&execution).map(Arc::make_mut).ok_or(FoldError::UnknownLeg(LegRef::of(execution, 0)))?;
         let at = LegRef::of(execution, record.legs.len());
         if let Some(place) = record.admission.standby.iter().position(|(d, a)| *d == plan.deployment && *a == plan.account) {
@@ -631,6 +636,31 @@ impl Book {
         self.orders.insert(id, at);
         self.note_moving(at);
         Ok(())
+    }
+
+    /// Throws the kill switch, and notes what is in its scope.
+    fn throw(&mut self, scope: &KillScope, mode: KillMode, reason: &str, at: Timestamp) {
+        let Some(kill) = self.kills.throw(scope, mode, reason, at) else { return };
+        for (key, position) in self.ledger.positions() {
+            let (venue, asset) = (position.venue(), &position.terms().asset);
+            if scope.holds(self.agents.get(&key.deployment), &key.account, venue, Some(asset)) {
+                let found = KilledPosition { venue: venue.clone(), asset: asset.clone(), then: position.quantity() };
+                kill.positions.insert(key.clone(), found);
+            }
+        }
+        let executions: Vec<ExecutionNumber> = self.executions.keys().copied().collect();
+        executions.into_iter().for_each(|number| self.note_killed(number));
+    }
+
+    /// Notes for the kill switch how an execution's entries stand.
+    fn note_killed(&mut self, number: ExecutionNumber) {
+        if self.kills.is_empty() {
+            return;
+        }
+        let Some(record) = self.executions.get(&number).filter(|record| record.purpose() == Purpose::Entry) else { return };
+        for (index, leg) in record.legs.iter().enumerate() {
+            self.kills.note_entry(LegRef::of(number, index), record, leg);
+        }
     }
 
     fn note_moving(&mut self, at: LegRef) {
@@ -815,6 +845,12 @@ impl Book {
     /// A position has changed: what is flat needs nothing any more.
     fn look_after(&mut self, key: &PositionKey) {
         let _done = self.upkeep.settle(key, &self.ledger);
+        if self.kills.is_empty() {
+            return;
+        }
+        if let Some(position) = self.ledger.position(key) {
+            self.kills.note_position(self.agents.get(&key.deployment), key, position.venue(), &position.terms().asset);
+        }
     }
 
     /// An entry with exits has traded: what it bought or sold is guarded from now on.
@@ -979,6 +1015,7 @@ impl Book {
         (0..legs).for_each(|leg| self.note_moving(LegRef::of(number, leg)));
         self.note_exits(number);
         self.note_unwinding(number);
+        self.note_killed(number);
         if finished {
             self.finish(number);
         }

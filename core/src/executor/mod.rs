@@ -8,9 +8,12 @@ mod closing;
 mod duties;
 mod emergency;
 mod exits;
+mod flat;
 mod groups;
 mod guarding;
 mod ids;
+mod killing;
+mod kills;
 mod moving;
 mod orders;
 mod recovery;
@@ -22,10 +25,11 @@ mod upkeep;
 mod vitals;
 
 pub use self::approval::Approval;
-pub use self::book::{Answer, Book, ExecutionRecord, FoldError, Kill, LegRecord, OrderRecord, RETAINED};
+pub use self::book::{Answer, Book, ExecutionRecord, FoldError, LegRecord, OrderRecord, RETAINED};
 pub use self::breakers::Breaker;
 pub use self::guarding::Protected;
 pub use self::ids::NAMESPACE_LENGTH;
+pub use self::kills::{EntryFate, Kill, KilledEntry, KilledPosition};
 pub use self::setup::{
     AccountSetup, AccountShare, AgentSetup, Breakers, DeploymentSetup, DriftPolicy, Limits, Setup, StopRequirement, Timing, VenueSetup,
 };

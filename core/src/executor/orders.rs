@@ -410,6 +410,8 @@ impl Step<'_> {
 
     /// What a change of a leg means for positions: exits to arm, to move or to take back, closes to begin again.
     fn look_after(&mut self, at: LegRef) {
+        self.touch(at);
+        self.enforce_leg(at);
         let Some((record, leg)) = self.book.find(at) else { return };
         let (done, over) = (leg.state.is_done(), leg.filled().is_ok_and(|filled| filled.quantity.is_zero()));
         let key = leg.plan.symbol.clone().map(|symbol| PositionKey {
@@ -501,6 +503,7 @@ impl Step<'_> {
             Ok(report) => self.report(report),
             Err(_) => self.probe(id),
         }
+        self.call_off_later(id);
     }
 
     pub(super) fn is_over(&self, valid_until: Option<Timestamp>) -> bool {

@@ -38,6 +38,7 @@ impl Step<'_> {
         self.await_all_answers();
         let accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
         accounts.iter().for_each(|account| self.fetch(account));
+        self.enforce(None);
     }
 
     /// Fetches the venue's truth about an account, unless that is under way.
@@ -58,6 +59,7 @@ impl Step<'_> {
         }
         live.fetches = live.fetches.wrapping_add(1);
         let fetches = live.fetches;
+        self.note_fetch(account);
         self.effect(Effect::Snapshot { account: account.clone(), since });
         self.wake_after(self.setup.timing.leg_deadline, Timer::SnapshotOverdue(account.clone(), fetches));
     }
@@ -102,7 +104,7 @@ impl Step<'_> {
     }
 
     /// Plans the next comparison, unless an earlier one is planned.
-    fn schedule_fetch(&mut self, account: &AccountId, pause: Duration) {
+    pub(super) fn schedule_fetch(&mut self, account: &AccountId, pause: Duration) {
         let now = self.now.monotonic;
         let at = now.saturating_add(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX));
         let Some(live) = self.live.accounts.get_mut(account) else { return };
@@ -233,6 +235,7 @@ impl Step<'_> {
         live.ready = true;
         self.effect(Effect::Recovered { account: account.clone() });
         self.check_groups_of(account);
+        self.enforce(Some(account));
         let waiting: Vec<LegRef> =
             self.book.planned().filter(|at| self.book.leg(*at).is_some_and(|leg| leg.plan.account == *account)).collect();
         waiting.into_iter().for_each(|at| self.ask_ready(at));

@@ -3,18 +3,19 @@
 //! The state has two parts. The [`Book`] is the fold of the journal: every change of it is an event. [`Live`] is what only this process
 //! knows (prices, timers, what is in flight) and is rebuilt after a restart. Neither time nor chance nor any call is in here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::approval::Approval;
 use super::book::{Book, ExecutionRecord, FoldError};
 use super::breakers::{News, Watch};
+use super::flat::Shown;
 use super::groups::GroupLive;
 use super::guarding::Leaving;
 use super::setup::Setup;
 use crate::gates::{Cleared, Marks};
 use crate::journal::{Event, ExecutionNumber, Failure, KillMode, KillScope, LegRef, Verdict};
-use crate::ledger::PositionKey;
+use crate::ledger::{AccountSymbol, PositionKey};
 use crate::model::close::{CloseRequest, Lot};
 use crate::model::exit::ExitKind;
 use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
@@ -69,6 +70,8 @@ pub enum Timer {
     TimeLimit(LegRef),
     /// What became of an exit that travels with an entry is asked, unless it is known.
     Ask(ClientOrderId),
+    /// An entry that a kill switch had canceled is looked at again, unless another cancel of it was asked for since.
+    CallOff(ClientOrderId, u32),
     /// Whoever wants to close the engine has waited enough.
     Leave,
     /// The legs of a deployment must be decided by now, or half of the time for it is over.
@@ -362,6 +365,9 @@ pub enum CommandError {
     /// There is no such order, or nothing to settle about it.
     #[error("{0}")]
     NotFound(String),
+    /// Whoever asks may not.
+    #[error("{0}")]
+    Denied(String),
 }
 
 /// An event, and the execution it belongs to.
@@ -407,6 +413,10 @@ pub(super) struct AccountLive {
     pub(super) fetches: u32,
     /// Failures in a row.
     pub(super) failures: u32,
+    /// Where each snapshot under way began, in [`Live::touches`]; oldest first.
+    pub(super) begun: VecDeque<u64>,
+    /// What the latest snapshot showed.
+    pub(super) shown: Option<Shown>,
 }
 
 /// What only this process knows.
@@ -444,6 +454,12 @@ pub(super) struct Live {
     pub(super) leaving: Option<Leaving>,
     /// How well the venues are.
     pub(super) watch: Watch,
+    /// Entries that a kill switch wants canceled, and how often that was asked for.
+    pub(super) called_off: BTreeMap<ClientOrderId, u32>,
+    /// Counts what became known of orders.
+    pub(super) touches: u64,
+    /// The latest of these at each place.
+    pub(super) touched: BTreeMap<AccountSymbol, u64>,
 }
 
 /// When an exit was last asked of the venue, and how often it came to nothing since.
@@ -569,7 +585,9 @@ impl Step<'_> {
                 for record in recalled {
                     self.emit(Event::Recalled(Box::new(record)));
                 }
+                let shown = self.shown(&account, result.as_ref().ok());
                 self.compare(&account, result);
+                self.note_shown(&account, shown);
             }
             Input::Quote { venue, quote } => {
                 let key = (venue, quote.symbol.clone());
@@ -579,10 +597,7 @@ impl Step<'_> {
                 self.watch(&key.0, &key.1);
             }
             Input::Timer(timer) => self.wake(timer),
-            Input::Kill { scope, mode, reason, token } => {
-                self.emit(Event::Killed { scope, mode, reason, at: self.now.wall });
-                self.effect(Effect::Done { token });
-            }
+            Input::Kill { scope, mode, reason, token } => self.kill(scope, mode, reason, token),
             Input::Resume { scope, reason, token } => self.resume(scope, reason, token),
             Input::Cancel { execution, token } => self.cancel(execution, token),
             Input::Canceled { order, result } => self.canceled(&order, result),
@@ -627,6 +642,7 @@ impl Step<'_> {
                     self.probe(&order);
                 }
             }
+            Timer::CallOff(order, tries) => self.call_off_again(&order, tries),
             Timer::Leave => self.check_leaving(),
             Timer::Group(execution, deployment) => self.check_group(execution, &deployment),
             Timer::Breakers => self.check_breakers(),
@@ -642,7 +658,7 @@ impl Step<'_> {
                 live.suspicion.clear();
             }
         }
-        self.emit(Event::Resumed { scope, reason });
+        self.lift(scope, &reason);
         self.effect(Effect::Done { token });
     }
 

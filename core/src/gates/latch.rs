@@ -2,7 +2,6 @@
 
 use super::{Candidate, Gate, View};
 use crate::executor::Book;
-use crate::journal::KillScope;
 use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, AgentId, Asset, VenueId};
 
@@ -36,14 +35,7 @@ impl Gate for Latch {
 
 /// The latch that holds an entry of this agent, account, venue and asset.
 pub(super) fn check(book: &Book, agent: &AgentId, account: &AccountId, venue: &VenueId, asset: Option<&Asset>) -> Result<(), Reason> {
-    let holds = |scope: &KillScope| match scope {
-        KillScope::All => true,
-        KillScope::Agent(killed) => killed == agent,
-        KillScope::Account(killed) => killed == account,
-        KillScope::Venue(killed) => killed == venue,
-        KillScope::Asset(killed) => Some(killed) == asset,
-    };
-    if let Some((scope, kill)) = book.kills().find(|(scope, _)| holds(scope)) {
+    if let Some((scope, kill)) = book.kills().find(|(scope, _)| scope.holds(Some(agent), account, venue, asset)) {
         return Err(Reason::new("killed", format!("the kill switch is on for {scope}: {}", kill.reason)));
     }
     match book.halt(account) {

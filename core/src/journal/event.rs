@@ -295,6 +295,20 @@ pub enum KillScope {
     Asset(Asset),
 }
 
+impl KillScope {
+    /// Whether it holds what this agent does in this asset on this account of this venue.
+    #[must_use]
+    pub fn holds(&self, agent: Option<&AgentId>, account: &AccountId, venue: &VenueId, asset: Option<&Asset>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Agent(held) => agent == Some(held),
+            Self::Account(held) => held == account,
+            Self::Venue(held) => held == venue,
+            Self::Asset(held) => asset == Some(held),
+        }
+    }
+}
+
 impl std::fmt::Display for KillScope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

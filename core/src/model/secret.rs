@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Serialize, Serializer};
+use sha2::Sha256;
 
 /// A secret. Printing, logging or serializing it shows `[redacted]`; only [`Secret::expose`] gives the text.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,6 +15,17 @@ impl Secret {
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Whether another secret has the same text, in a time that tells nothing of either.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let made = |text: &str| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(b"omnivenue: the same secret").expect("a key of any length will do");
+            mac.update(text.as_bytes());
+            mac
+        };
+        made(&self.0).verify(&made(&other.0).finalize().into_bytes()).is_ok()
     }
 
     /// The text itself: for signing and for deriving keys, never for printing.
@@ -50,5 +63,14 @@ mod tests {
         let shown = format!("{secret} {secret:?} {:#?} {}", Some(&secret), serde_json::to_string(&secret).unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn only_the_same_text_is_the_same_secret() {
+        let secret = Secret::new("hunter2");
+        assert!(secret.is_same_as(&Secret::new("hunter2")));
+        for other in ["", "hunter", "hunter22", "Hunter2", "hunter2 "] {
+            assert!(!secret.is_same_as(&Secret::new(other)), "{other}");
+        }
     }
 }

@@ -5,14 +5,14 @@ use std::fmt;
 
 use omnivenue_core::engine::replay;
 use omnivenue_core::executor::{Book, Guard, LegRecord, Setup, State};
-use omnivenue_core::journal::{Admission, BreakerState, Command, Event, LegRef};
+use omnivenue_core::journal::{Admission, BreakerState, Command, Event, KillMode, LegRef};
 use omnivenue_core::ledger::{CapitalKey, Level, Scope};
 use omnivenue_core::model::close::Lot;
 use omnivenue_core::model::execution::Protection;
 use omnivenue_core::model::exit::{ExitKind, Trigger};
 use omnivenue_core::model::ids::{Asset, ClientOrderId, DeploymentId, SignalId, VenueId};
 use omnivenue_core::model::number::{Amount, Factor, Notional, Quantity, SignedQuantity};
-use omnivenue_core::model::order::Purpose;
+use omnivenue_core::model::order::{OrderState, Purpose};
 use omnivenue_core::model::signal::LegPolicy;
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::Resend;
@@ -81,12 +81,41 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     groups_stand_or_are_flat(world, kernel.state(), &mut found);
     state_is_the_fold(world, book, &mut found);
     within_limits(world, &mut found);
+    found.extend(what_is_killed(&world.setup, kernel.state()));
     if let Some(fault) = kernel.state().failed() {
         found.push(Violation::new("no fault", fault.to_owned()));
     }
     for account in world.setup.accounts.keys() {
         if let Some(why) = book.halt(account) {
             found.push(Violation::new("no drift", format!("{account}: {}: {}", why.code, why.reason)));
+        }
+    }
+    found
+}
+
+/// While a latch that flattens holds, nothing of ours in its scope is held that could be closed; while one that cancels holds, no entry rests
+/// there.
+pub(crate) fn what_is_killed(setup: &Setup, state: &State) -> Vec<Violation> {
+    let book = state.book();
+    let mut found = Vec::new();
+    for (scope, kill) in book.kills().filter(|(_, kill)| kill.mode >= KillMode::Cancel) {
+        for (key, position) in book.ledger().positions().filter(|_| kill.mode == KillMode::Flatten) {
+            let asset = &position.terms().asset;
+            let lot =
+                Lot { deployment: key.deployment.clone(), account: key.account.clone(), instrument: key.symbol.clone(), signal: None };
+            let held = scope.holds(book.agent_of(&key.deployment), &key.account, position.venue(), Some(asset));
+            if held && !state.is_dust(setup, &lot) {
+                let quantity = position.quantity();
+                found.push(Violation::new("what is killed is flat", format!("{quantity} of {key:?} is held while {scope} is flattened")));
+            }
+        }
+        let resting = book.unsettled().filter(|id| book.order(id).is_some_and(|order| matches!(order.state, OrderState::Open { .. })));
+        for id in resting {
+            let Some((record, leg)) = book.leg_of(id).and_then(|at| book.find(at)) else { continue };
+            let (plan, asset) = (&leg.plan, leg.plan.order.as_ref().map(|order| &order.terms.asset));
+            if record.purpose() == Purpose::Entry && scope.holds(Some(&plan.agent), &plan.account, &plan.venue, asset) {
+                found.push(Violation::new("what is killed does not rest", format!("{id} rests while {scope} is killed")));
+            }
         }
     }
     found

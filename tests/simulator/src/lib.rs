@@ -5,6 +5,7 @@
 //! "dies" at the journal writes and around the venue calls that the seed picks, loses what was not durable, and starts again. At the
 //! end the books must equal the venues', and no key may have taken effect twice.
 
+mod bench;
 mod check;
 mod random;
 mod scenario;
@@ -12,6 +13,7 @@ mod story;
 mod wire;
 mod world;
 
+pub use self::bench::Bench;
 pub use self::check::Violation;
 pub use self::random::Random;
 pub use self::scenario::{Action, Rule, Scenario};

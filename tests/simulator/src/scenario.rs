@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, Breakers, DeploymentSetup, Limits, Setup, Timing};
-use omnivenue_core::journal::KillScope;
+use omnivenue_core::journal::{KillMode, KillScope};
 use omnivenue_core::model::close::{CloseRequest, CloseTarget, Part};
 use omnivenue_core::model::ids::{AccountId, SignalId, VenueId};
 use omnivenue_core::model::instrument::AssetMap;
@@ -50,7 +50,7 @@ pub enum Action {
     /// Cancels what rests of a signal.
     Cancel(SignalId),
     /// Throws the kill switch.
-    Kill(KillScope),
+    Kill(KillScope, KillMode),
     /// Lifts it.
     Resume(KillScope),
     /// From now on the journal cannot be written, until the process dies and there is room again.
@@ -316,7 +316,7 @@ fn script(random: &mut Random) -> Vec<(u64, Action)> {
         } else if roll < 92 {
             Action::Close(close(&format!("c{index}"), random.pick(ids.as_slice()).as_str(), random))
         } else if roll < 96 {
-            Action::Kill(kill_scope(random))
+            Action::Kill(kill_scope(random), *random.pick(&[KillMode::Pause, KillMode::Cancel, KillMode::Flatten]))
         } else {
             Action::Resume(KillScope::All)
         };
@@ -356,9 +356,11 @@ fn close(id: &str, signal: &str, random: &mut Random) -> CloseRequest {
 }
 
 fn kill_scope(random: &mut Random) -> KillScope {
-    match random.below(3) {
+    match random.below(5) {
         0 => KillScope::All,
         1 => KillScope::Agent(name("one")),
+        2 => KillScope::Account(name("account00")),
+        3 => KillScope::Venue(name("venue1")),
         _ => KillScope::Asset(name("HYPE")),
     }
 }

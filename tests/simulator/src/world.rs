@@ -118,14 +118,22 @@ pub(crate) struct World {
     random: Random,
     accounts: Vec<Arc<dyn Account>>,
     process: Option<Process>,
-    elapsed: u64,
+    pub(crate) elapsed: u64,
     counter: u64,
     calm: bool,
+    next_quotes: u64,
 }
 
 /// Runs one history. With `told`, the story is kept.
 #[must_use]
 pub fn run(seed: u64, scenario: &Scenario, told: bool) -> History {
+    let mut world = world(seed, scenario, told);
+    let stop = world.live(scenario);
+    world.finish(stop)
+}
+
+/// The world of a scenario, before anything happens.
+pub(crate) fn world(seed: u64, scenario: &Scenario, told: bool) -> World {
     let fate = Arc::new(Mutex::new(Fate::new(scenario.crashes.clone())));
     let store = MemoryStore::new();
     let mut setup = scenario.setup.clone();
@@ -145,7 +153,7 @@ pub fn run(seed: u64, scenario: &Scenario, told: bool) -> History {
         }
         wires.push(wire);
     }
-    let mut world = World {
+    World {
         setup,
         wires,
         store,
@@ -159,9 +167,8 @@ pub fn run(seed: u64, scenario: &Scenario, told: bool) -> History {
         elapsed: 0,
         counter: 0,
         calm: scenario.faults_per_mille == 0,
-    };
-    let stop = world.live(scenario);
-    world.finish(stop)
+        next_quotes: 0,
+    }
 }
 
 impl World {
@@ -184,7 +191,6 @@ impl World {
     fn live(&mut self, scenario: &Scenario) -> Stop {
         let mut script: VecDeque<(u64, usize)> =
             scenario.script.iter().enumerate().map(|(index, (at, _))| (at * 1000 + 500_000, index)).collect();
-        let mut next_quotes = 0;
         self.start();
         loop {
             self.settle();
@@ -216,23 +222,7 @@ impl World {
                 self.resolve_by_hand();
             }
             let due = script.front().map(|(at, _)| (*at).max(self.elapsed));
-            let next = [Some(next_quotes), due, self.next_event()].into_iter().flatten().min().unwrap_or(END + 1);
-            self.elapsed = next.max(self.elapsed);
-            let now = self.now();
-            for wire in self.wires.clone() {
-                for (account, report) in wire.advance(now.wall) {
-                    if self.meets("before a stream report") {
-                        break;
-                    }
-                    self.with_kernel(|kernel| kernel.report(now, account, report));
-                }
-            }
-            if self.elapsed >= next_quotes {
-                next_quotes = self.elapsed + QUOTE_EVERY;
-                self.quote();
-            }
-            self.commit();
-            self.timers();
+            self.turn(due, END + 1);
             while script.front().is_some_and(|(at, _)| *at <= self.elapsed) {
                 let (_, index) = script.pop_front().expect("the front is there");
                 self.act(index, &scenario.script[index].1);
@@ -240,8 +230,29 @@ impl World {
         }
     }
 
+    /// Goes on to whatever happens next, at `due` or before it, or else at `end`.
+    pub(crate) fn turn(&mut self, due: Option<u64>, end: u64) {
+        let next = [Some(self.next_quotes), due, self.next_event()].into_iter().flatten().min().unwrap_or(end);
+        self.elapsed = next.max(self.elapsed);
+        let now = self.now();
+        for wire in self.wires.clone() {
+            for (account, report) in wire.advance(now.wall) {
+                if self.meets("before a stream report") {
+                    break;
+                }
+                self.with_kernel(|kernel| kernel.report(now, account, report));
+            }
+        }
+        if self.elapsed >= self.next_quotes {
+            self.next_quotes = self.elapsed + QUOTE_EVERY;
+            self.quote();
+        }
+        self.commit();
+        self.timers();
+    }
+
     /// Opens a process on what is durable.
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.coverage.add("starts", 1);
         let now = self.now();
         self.story.tell(now.wall, || "the process starts".into());
@@ -267,7 +278,7 @@ impl World {
         }
     }
 
-    fn bury(&mut self) {
+    pub(crate) fn bury(&mut self) {
         let place = self.fate().dead.take().unwrap_or("nowhere");
         let now = self.now();
         self.story.tell(now.wall, || format!("the process dies {place}"));
@@ -377,7 +388,7 @@ impl World {
     }
 
     /// Polls what was woken, until nothing is.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         loop {
             let mut finished = Vec::new();
             {
@@ -484,7 +495,7 @@ impl World {
         }
     }
 
-    fn act(&mut self, index: usize, action: &Action) {
+    pub(crate) fn act(&mut self, index: usize, action: &Action) {
         let now = self.now();
         self.counter += 1;
         let token = self.counter;
@@ -510,12 +521,10 @@ impl World {
                 self.story.tell(now.wall, || format!("cancel {id}"));
                 self.with_kernel(|kernel| kernel.cancel(now, &id, token));
             }
-            Action::Kill(scope) => {
-                self.story.tell(now.wall, || format!("kill {scope}"));
-                self.coverage.add("kills", 1);
-                self.with_kernel(|kernel| {
-                    kernel.input(now, Input::Kill { scope, mode: Default::default(), reason: "the script says so".into(), token })
-                });
+            Action::Kill(scope, mode) => {
+                self.story.tell(now.wall, || format!("kill {scope}: {mode}"));
+                self.coverage.add(format!("kills {mode}"), 1);
+                self.with_kernel(|kernel| kernel.input(now, Input::Kill { scope, mode, reason: "the script says so".into(), token }));
             }
             Action::FillDisk => self.store.set_failing(true),
             Action::Die => self.fate().dead = Some("when told to"),
@@ -537,12 +546,14 @@ impl World {
         let owed = book.duties().next().is_some() || book.undecided().next().is_some() || book.awaiting().next().is_some();
         let settled = book.unsettled().all(resting) && book.planned().next().is_none() && !owed;
         let guarded = check::unprotected(&self.setup, process.kernel.state()).is_none() && check::strayed_exit(book).is_none();
+        let killed = check::what_is_killed(&self.setup, process.kernel.state()).is_empty();
         let accounts = self.setup.accounts.keys().all(|account| process.kernel.state().is_ready(account));
         // Late commits and late fills may still be under way inside the exchanges; the engine must have compared itself with them since.
         let still = self.elapsed > CALM_AFTER + 15_000_000;
         // An order that rests may have traded this very moment, and the report be on its way.
         settled
             && guarded
+            && killed
             && accounts
             && still
             && !process.kernel.has_entries()

@@ -64,6 +64,7 @@ async fn engine(store: &MemoryStore) -> (Engine, Vec<PaperExchange>) {
         archive: std::sync::Arc::new(store.clone()),
         namespace: "agents".into(),
         recovery_wait: Duration::from_secs(10),
+        kill_secret: None,
     };
     (Engine::open(parts).await.expect("the engine opens"), exchanges)
 }

@@ -36,6 +36,7 @@ async fn open(world: &World, store: &MemoryStore) -> Engine {
         archive: Arc::new(store.clone()),
         namespace: "abc123".into(),
         recovery_wait: Duration::from_secs(20),
+        kill_secret: None,
     };
     Engine::open(parts).await.unwrap()
 }
