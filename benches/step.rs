@@ -264,6 +264,7 @@ fn report(order: &Journaled<Prepared>, status: OrderStatus, at: Timestamp) -> Or
         quantity: request.quantity,
         fee: Fee { asset: constant("USDC"), amount: constant("0.17145") },
         at,
+        cause: None,
     };
     let fills = if status == OrderStatus::Filled { vec![fill] } else { Vec::new() };
     let filled_quantity = fills.first().map_or_else(|| constant("0"), |fill| fill.quantity);

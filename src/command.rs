@@ -128,7 +128,7 @@ enum Verb {
     /// Lift a kill switch
     Resume(latch::Resume),
     /// Compare the venues' truth with ours now
-    Reconcile,
+    Reconcile(latch::Reconcile),
     /// Check, export or copy the journal
     #[command(subcommand)]
     Journal(journal::JournalVerb),
@@ -184,7 +184,7 @@ async fn dispatch(cli: Cli) -> Result<Done, CommandError> {
         Verb::Resolve(verb) => verb.run(options).await,
         Verb::Kill(verb) => verb.run(options).await,
         Verb::Resume(verb) => verb.run(options).await,
-        Verb::Reconcile => latch::reconcile(options).await,
+        Verb::Reconcile(verb) => verb.run(options).await,
         Verb::Journal(verb) => verb.run(options),
         Verb::Doctor(verb) => verb.run(options).await,
         #[cfg(feature = "testnet")]

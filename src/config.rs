@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use omnivenue_core::executor::{Breakers, Limits, Timing};
+use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, Timing};
 use omnivenue_core::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
 use omnivenue_core::model::number::{Factor, Fraction, Notional, Price};
@@ -140,6 +140,8 @@ pub struct AccountConfig {
     /// Limits over all deployments on it.
     #[serde(serialize_with = "limits")]
     pub limits: Limits,
+    /// What follows when its truth and ours differ and nothing explains it, or somebody else closes what is ours.
+    pub drift: DriftPolicy,
     /// The simulated exchange behind it; there exactly when the environment is paper.
     pub paper: Option<PaperConfig>,
 }
@@ -433,6 +435,7 @@ fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Err
         backoff_min: String,
         backoff_max: String,
         reconcile_every: String,
+        reconcile_idle: u32,
         close_slippage: Fraction,
     }
     let shown = Shown {
@@ -441,6 +444,7 @@ fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Err
         backoff_min: format_duration(timing.backoff_min),
         backoff_max: format_duration(timing.backoff_max),
         reconcile_every: format_duration(timing.reconcile_every),
+        reconcile_idle: timing.reconcile_idle,
         close_slippage: timing.close_slippage,
     };
     shown.serialize(serializer)

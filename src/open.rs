@@ -230,7 +230,7 @@ pub fn setup(config: &Config) -> Setup {
     let accounts = config.accounts.iter().map(|account| {
         (
             account.id.clone(),
-            AccountSetup { venue: account.venue.clone(), market: Some(account.market), limits: account.limits, drift: Default::default() },
+            AccountSetup { venue: account.venue.clone(), market: Some(account.market), limits: account.limits, drift: account.drift },
         )
     });
     let agents = config

@@ -67,7 +67,14 @@ impl Files {
             let halt = books.book().halt(account);
             let status = if halt.is_some() { "halted" } else { "offline" };
             let reason = halt.map(|why| why.reason.clone());
-            AccountHealth { account: account.clone(), venue: venue.clone(), status: status.to_owned(), reason, compared_ms_ago: None }
+            AccountHealth {
+                account: account.clone(),
+                venue: venue.clone(),
+                status: status.to_owned(),
+                reason,
+                compared_ms_ago: None,
+                stale: false,
+            }
         };
         Health { accounts: self.accounts.iter().map(account).collect(), ..books.health() }
     }

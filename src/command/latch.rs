@@ -9,6 +9,7 @@ use omnivenue::control::{Failure, GivenSecret, Request, codes};
 use omnivenue::open::{self, Latch};
 use omnivenue_core::engine::{Env, SystemEnv};
 use omnivenue_core::journal::{KillMode, KillScope};
+use omnivenue_core::model::ids::AccountId;
 use omnivenue_core::model::secret::Secret;
 use omnivenue_core::model::time::parse_duration;
 use serde_json::{Value, json};
@@ -257,19 +258,39 @@ async fn throw(config: &Config, request: Request, latch: Latch) -> Result<bool, 
 }
 
 /// `omnivenue reconcile`.
-pub(crate) async fn reconcile(options: &Options) -> Result<Done, CommandError> {
-    let (config, _) = options.load()?;
-    let output = options.output();
-    let mut backend = Backend::acting(&config, output).await?;
-    let compared = compare(&mut backend).await;
-    let left = backend.close().await?;
-    let (health, all) = compared?;
-    output.either(&health, || {
-        let text = show::accounts(&health);
-        if all { text } else { format!("{text}\nsome accounts have not answered yet") }
-    })?;
-    let ready = health["accounts"].as_array().is_some_and(|accounts| accounts.iter().all(|account| account["status"] == "ready"));
-    Ok(left.and(if all && ready { Done::Well } else { Done::Refused }))
+#[derive(Debug, Args)]
+pub(crate) struct Reconcile {
+    /// Take the venue's truth about this account for ours: book what differs as not ours, and lift its halt
+    #[arg(long, value_name = "ACCOUNT", requires = "reason")]
+    adopt: Option<AccountId>,
+    /// Why; kept in the journal for ever
+    #[arg(long, requires = "adopt")]
+    reason: Option<String>,
+}
+
+impl Reconcile {
+    pub(crate) async fn run(self, options: &Options) -> Result<Done, CommandError> {
+        let (config, _) = options.load()?;
+        let output = options.output();
+        let mut backend = Backend::acting(&config, output).await?;
+        let compared = self.settle(&mut backend).await;
+        let left = backend.close().await?;
+        let (health, all) = compared?;
+        output.either(&health, || {
+            let text = show::accounts(&health);
+            if all { text } else { format!("{text}\nsome accounts have not answered yet") }
+        })?;
+        let ready = health["accounts"].as_array().is_some_and(|accounts| accounts.iter().all(|account| account["status"] == "ready"));
+        Ok(left.and(if all && ready { Done::Well } else { Done::Refused }))
+    }
+
+    /// Compares, adopts what differs where that is asked for, and tells how things stand then.
+    async fn settle(self, backend: &mut Backend) -> Result<(Value, bool), CommandError> {
+        let compared = compare(backend).await?;
+        let Some((account, reason)) = self.adopt.zip(self.reason) else { return Ok(compared) };
+        backend.ask(Request::Adopt { account, reason }).await?;
+        Ok((backend.ask(Request::Health).await?, compared.1))
+    }
 }
 
 /// Asks for a comparison and waits until every account has been compared since; says whether all were.

@@ -86,6 +86,7 @@ const EQUITY: &[Column] = &[
     money("realized", "realized_pnl"),
     money("unrealized", "unrealized_pnl"),
     money("fees", "fees"),
+    money("funding", "funding"),
     money("margin", "committed"),
     money("on hold", "reserved"),
     money("equity", "equity"),

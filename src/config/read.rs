@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use omnivenue_core::executor::{Breakers, Limits, Timing};
+use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, Timing};
 use omnivenue_core::model::ids::{Asset, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
 use omnivenue_core::model::number::{Factor, Fraction, Notional};
@@ -98,6 +98,8 @@ fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
         .filter_map(|(name, entries)| Some((name.to_owned(), secret(&entries, name, entries.free_text(name)?, base)?)))
         .collect();
     let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
+    let policies = [("halt_entries", DriftPolicy::HaltEntries), ("adopt", DriftPolicy::Adopt), ("flatten", DriftPolicy::Flatten)];
+    let drift = section.choice("drift", &policies).unwrap_or_default();
     let address = section.text("address", "an address such as \"0x…\"").map(str::to_owned);
     let vault_address = section.text("vault_address", "an address such as \"0x…\"").map(str::to_owned);
     let order_lifetime = duration(section, "order_lifetime", "15s");
@@ -126,6 +128,7 @@ fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
         vault_address,
         order_lifetime,
         limits,
+        drift,
         paper,
     })
 }
@@ -417,10 +420,14 @@ fn timing(section: &Section<'_>) -> Timing {
         backoff_min: positive("backoff_min", "100ms", defaults.backoff_min),
         backoff_max: positive("backoff_max", "30s", defaults.backoff_max),
         reconcile_every: positive("reconcile_every", "30s", defaults.reconcile_every),
+        reconcile_idle: section.count("reconcile_idle", "a whole number, 1 to 100").unwrap_or(defaults.reconcile_idle),
         ..defaults
     };
     if !(1..=100).contains(&timing.max_attempts) {
         section.issue("max_attempts", format!("got {}, but must be 1 to 100", timing.max_attempts));
+    }
+    if !(1..=100).contains(&timing.reconcile_idle) {
+        section.issue("reconcile_idle", format!("got {}, but must be 1 to 100", timing.reconcile_idle));
     }
     if timing.backoff_min > timing.backoff_max {
         section.issue("backoff_min", "is longer than backoff_max");

@@ -53,7 +53,14 @@ impl EngineHandler {
             Request::Cancel { id } => json(engine.cancel(&id).await),
             Request::Resolve { order, verdict, reason } => json(engine.resolve(order, verdict, reason).await),
             Request::Positions => json(engine.positions().await),
-            Request::Orders => json(engine.orders().await),
+            Request::Orders => {
+                let mut orders = json(engine.orders().await)?;
+                let foreign = json(engine.foreign_orders().await)?;
+                if let (Value::Array(orders), Value::Array(foreign)) = (&mut orders, foreign) {
+                    orders.extend(foreign);
+                }
+                Ok(orders)
+            }
             Request::Fills => json(engine.fills().await),
             Request::Equity => json(engine.equity().await),
             Request::Health => json(engine.health().await),
@@ -62,6 +69,7 @@ impl EngineHandler {
             Request::KillReport { scope: None } => json(engine.kill_reports().await),
             Request::Resume { scope, reason, secret } => json(engine.resume(scope, reason, secret.map(|given| given.0)).await),
             Request::Reconcile => json(engine.reconcile().await),
+            Request::Adopt { account, reason } => json(engine.adopt(account, reason).await),
             Request::Events { .. } => Err(Failure::new(codes::BAD_REQUEST, "events are a stream")),
         }
     }

@@ -4,7 +4,7 @@ use omnivenue_core::engine::EngineError;
 use omnivenue_core::executor::CommandError;
 use omnivenue_core::journal::{KillMode, KillScope, StoreError, Verdict};
 use omnivenue_core::model::close::CloseRequest;
-use omnivenue_core::model::ids::{ClientOrderId, DeploymentId, SignalId};
+use omnivenue_core::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId};
 use omnivenue_core::model::secret::Secret;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -96,7 +96,7 @@ pub enum Request {
     },
     /// Our positions.
     Positions,
-    /// Our orders.
+    /// Our orders; where an engine runs, also those of others that rest on our accounts, marked `foreign`.
     Orders,
     /// Our trades.
     Fills,
@@ -141,6 +141,13 @@ pub enum Request {
     },
     /// Compares the venues' truth with ours now.
     Reconcile,
+    /// Takes a venue's truth about an account for ours, and lifts its halt.
+    Adopt {
+        /// The account.
+        account: AccountId,
+        /// Why, in the person's words.
+        reason: String,
+    },
 }
 
 /// A secret that goes through the socket, to the engine of the same user, and is shown nowhere else.

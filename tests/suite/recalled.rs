@@ -131,6 +131,7 @@ impl World {
             quantity: name("1"),
             fee: Fee { asset: name("USDC"), amount: name("0.01") },
             at: now().wall,
+            cause: None,
         };
         OrderReport {
             client_order_id: order.clone(),

@@ -11,11 +11,11 @@ use super::killed::KillReport;
 use super::report::{FillSummary, Health, OrderSummary};
 use super::shell;
 use crate::agent::{self, Agent, AgentHandle, AgentInput, AgentQueue};
-use crate::executor::{CommandError, Setup};
+use crate::executor::{CommandError, ForeignOrder, Setup};
 use crate::journal::{Archive, Journal, KillMode, KillScope, StoreError, Verdict};
 use crate::model::close::CloseRequest;
 use crate::model::execution::{EquityReport, Execution, PositionReport};
-use crate::model::ids::{ClientOrderId, DeploymentId, SignalId};
+use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId};
 use crate::model::secret::Secret;
 use crate::model::signal::Signal;
 use crate::venue::{Account, Venue, VenueError};
@@ -130,6 +130,8 @@ pub(super) enum Command {
     /// Of one latch, or of each.
     KillReports(Option<KillScope>, Answer<Vec<KillReport>>),
     Reconcile(Answer<()>),
+    Adopt(AccountId, String, Answer<()>),
+    ForeignOrders(Answer<Vec<ForeignOrder>>),
     Positions(Answer<Vec<PositionReport>>),
     Orders(Answer<Vec<OrderSummary>>),
     Fills(Answer<Vec<FillSummary>>),
@@ -279,6 +281,24 @@ impl Engine {
     /// [`EngineError::Closed`] when the engine is.
     pub async fn reconcile(&self) -> Result<(), EngineError> {
         self.ask(Command::Reconcile).await
+    }
+
+    /// Takes the venue's truth about an account for ours, by a person's word that is journaled with the reason: every difference that is seen
+    /// now is booked as not ours, what the venue no longer holds of ours is given up, and the halt of the account is lifted. Nothing is sold.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] when there is no such account, it has not been compared yet, or the reason is empty.
+    pub async fn adopt(&self, account: AccountId, reason: String) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Adopt(account, reason, answer)).await
+    }
+
+    /// Orders of others that rested on our accounts when these were last compared, at most 200 of each. They are not ours: nothing here
+    /// cancels them.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is.
+    pub async fn foreign_orders(&self) -> Result<Vec<ForeignOrder>, EngineError> {
+        self.ask(Command::ForeignOrders).await
     }
 
     /// Open virtual positions.

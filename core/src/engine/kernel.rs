@@ -559,8 +559,9 @@ impl Kernel {
             _ => None,
         };
         // What a venue can tell again may wait; what only we know may not.
+        let told = matches!(&event, Event::Adjusted(adjustment) if adjustment.kind.is_told());
         self.urgent |=
-            !matches!(event, Event::Reported { .. } | Event::BecameUnknown { .. } | Event::Recalled(_) | Event::GuardMoved { .. });
+            !told && !matches!(event, Event::Reported { .. } | Event::BecameUnknown { .. } | Event::Recalled(_) | Event::GuardMoved { .. });
         let kind = event.kind();
         let body = serde_json::to_string(&event).expect("events are plain data and always serialize").into();
         let entry = Entry { seq: self.seq, at, kind, body, execution, index, metadata };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::executor::{Alarm, Book, ExecutionRecord, LegRecord, Setup, State};
+use crate::executor::{Alarm, Book, ExecutionRecord, LegRecord, Setup, State, pace};
 use crate::gates::Marks;
 use crate::journal::{Archive, BreakerState, Command, ExecutionNumber, KillMode, LegRef};
 use crate::ledger::{CapitalKey, PositionKey};
@@ -13,7 +13,7 @@ use crate::model::execution::{
 };
 use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueOrderId, VenueSymbol};
 use crate::model::instrument::Side;
-use crate::model::number::{Amount, Price, Quantity};
+use crate::model::number::{Price, Quantity};
 use crate::model::order::{Fee, OrderState, Purpose};
 use crate::model::signal::{Direction, Sizing};
 use crate::model::time::Timestamp;
@@ -104,6 +104,9 @@ pub struct AccountHealth {
     /// Milliseconds since it was last compared with the venue's truth.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared_ms_ago: Option<u64>,
+    /// Whether that is longer ago than three comparisons should take: what is shown of it may be out of date.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
 }
 
 /// An order that may have taken effect.
@@ -465,18 +468,8 @@ pub(super) fn fills(book: &Book) -> Vec<FillSummary> {
 /// One line per account and currency, and one per deployment on it.
 pub(super) fn equity(book: &Book, marks: &Marks, setup: Option<&Setup>) -> Vec<EquityReport> {
     let line = |(key, capital): (&CapitalKey, &crate::ledger::Capital)| {
-        let unrealized = book
-            .ledger()
-            .positions()
-            .filter(|(place, position)| {
-                place.account == key.account
-                    && position.terms().settle == key.currency
-                    && key.deployment.as_ref().is_none_or(|d| *d == place.deployment)
-            })
-            .try_fold(Amount::ZERO, |sum, (place, position)| {
-                let mark = marks.get(&(position.venue().clone(), place.symbol.clone()))?;
-                sum.plus(position.unrealized(*mark).ok()?).ok()
-            });
+        let ledger = book.ledger();
+        let unrealized = ledger.unrealized(key, |venue, symbol| marks.get(&(venue.clone(), symbol.clone())).copied());
         let share = key.deployment.as_ref().and_then(|deployment| {
             let share = setup?
                 .deployments
@@ -486,24 +479,21 @@ pub(super) fn equity(book: &Book, marks: &Marks, setup: Option<&Setup>) -> Vec<E
                 .find(|share| share.account == key.account || share.fallback.as_ref() == Some(&key.account))?;
             share.allocation.map(|allocation| allocation.amount())
         });
-        let funds = if key.deployment.is_none() { book.ledger().funded(&key.account, &key.currency) } else { share };
-        let told = key.deployment.is_some() || book.ledger().is_told(&key.account, &key.currency);
-        let total = funds
-            .filter(|_| told)
-            .zip(unrealized)
-            .and_then(|(funds, unrealized)| funds.plus(capital.realized).ok()?.plus(unrealized).ok()?.minus(capital.fees).ok());
+        let funds = if key.deployment.is_none() { ledger.funds(&key.account, &key.currency) } else { share };
+        let money = ledger.money(key).unwrap_or(*capital);
         EquityReport {
             deployment: key.deployment.clone(),
             account: key.account.clone(),
             currency: key.currency.clone(),
             capital: funds,
-            // What is not ours gained or lost, when we closed it, nobody can tell.
-            realized_pnl: Some(capital.realized).filter(|_| told),
-            fees: capital.fees,
+            // What is not ours gained or lost, when we closed it, nobody can tell unless it is known what it cost.
+            realized_pnl: Some(money.realized).filter(|_| key.deployment.is_some() || !ledger.is_unvalued(&key.account)),
+            fees: money.fees,
+            funding: money.funding,
             unrealized_pnl: unrealized,
             committed: capital.committed.amount(),
             reserved: capital.reserved.amount(),
-            equity: total,
+            equity: ledger.equity(key, funds, unrealized),
         }
     };
     book.ledger().capitals().map(line).collect()
@@ -606,7 +596,9 @@ pub(super) fn health(setup: &Setup, state: &State, monotonic: u64, (seq, durable
             (None, false) => ("recovering", state.account_failure(id).map(str::to_owned)),
         };
         let compared_ms_ago = state.compared_at(id).map(|at| monotonic.saturating_sub(at) / 1000);
-        AccountHealth { account: id.clone(), venue: account.venue.clone(), status: status.to_owned(), reason, compared_ms_ago }
+        let patience = u64::try_from(pace(setup, book, id).as_millis()).unwrap_or(u64::MAX).saturating_mul(3);
+        let stale = compared_ms_ago.is_none_or(|ago| ago > patience);
+        AccountHealth { account: id.clone(), venue: account.venue.clone(), status: status.to_owned(), reason, compared_ms_ago, stale }
     };
     let accounts: Vec<AccountHealth> = setup.accounts.iter().map(account).collect();
     let status = if state.failed().is_some() {

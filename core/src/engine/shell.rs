@@ -348,6 +348,11 @@ impl Shell {
                 let _ = answer.send(Ok(()));
                 tasks
             }
+            Command::Adopt(account, reason, answer) => {
+                self.callers.insert(token, Waiter::Act(answer));
+                self.kernel.input(now, Input::Adopt { account, reason, token })
+            }
+            Command::ForeignOrders(answer) => return drop(answer.send(Ok(state.foreign_orders().cloned().collect()))),
             Command::Execution(id, answer) => return drop(answer.send(self.find(&id))),
             Command::Positions(answer) => {
                 let agent_of = |id: &_| self.kernel.setup().deployments.get(id).map(|deployment| deployment.agent.clone());

@@ -8,15 +8,18 @@ use serde::{Deserialize, Serialize};
 use super::breakers::Open;
 use super::kills::{Kill, KilledPosition, Kills};
 use super::moving::Moving;
+use super::told::Told;
 use super::unwinding::{GroupVerdict, Groups};
 use super::upkeep::{Duty, Guard, Upkeep};
-use crate::journal::{Admission, Command, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef, Verdict};
+use crate::journal::{
+    Adjustment, Admission, Command, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef, Verdict,
+};
 use crate::ledger::{Held, Ledger, Owner, PositionKey, Trade, pairs};
 use crate::model::close::{CloseRequest, CloseTarget, Lot};
 use crate::model::execution::{LegEvent, LegState, Outcome, Reason, Timings};
-use crate::model::ids::{AccountId, AgentId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueSymbol};
+use crate::model::ids::{AccountId, AdjustmentId, AgentId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueSymbol};
 use crate::model::instrument::Side;
-use crate::model::number::{Amount, Notional, NumberError, Price, Quantity, exact};
+use crate::model::number::{Amount, Notional, NumberError, Price, Quantity, SignedQuantity, exact};
 use crate::model::order::{DoneReason, Fee, FillReport, Filled, OrderEvent, OrderReport, OrderState, Purpose};
 use crate::model::time::Timestamp;
 use crate::venue::{Effect, PreparedBody};
@@ -204,6 +207,12 @@ pub struct Book {
     halts: BTreeMap<AccountId, Reason>,
     nonces: BTreeMap<AccountId, u64>,
     seen: BTreeMap<AccountId, Timestamp>,
+    /// What venues have told beside our orders.
+    #[serde(default)]
+    told: BTreeMap<AccountId, Told>,
+    /// How many adjustments were booked.
+    #[serde(default)]
+    adjusted: u64,
 }
 
 impl LegRef {
@@ -455,6 +464,62 @@ impl Book {
         self.seen.get(account).copied()
     }
 
+    /// The latest instant, by the venue's clock, up to which what happened on an account is known.
+    #[must_use]
+    pub fn known_until(&self, account: &AccountId) -> Option<Timestamp> {
+        self.seen(account).max(self.told.get(account).map(Told::latest))
+    }
+
+    /// Whether what happens to an account without us is booked: from its first snapshot on.
+    #[must_use]
+    pub fn is_followed(&self, account: &AccountId) -> bool {
+        self.told.contains_key(account)
+    }
+
+    /// Whether something that a venue told of is booked, or was before the account was followed.
+    #[must_use]
+    pub fn is_told(&self, account: &AccountId, id: &AdjustmentId, at: Timestamp) -> bool {
+        self.told.get(account).is_none_or(|told| told.knows(id, at))
+    }
+
+    /// Whether anything can be lost on an account: something is held, on its way, or must become flat.
+    #[must_use]
+    pub fn is_at_risk(&self, account: &AccountId) -> bool {
+        let on_its_way =
+            || self.unsettled.iter().any(|id| self.leg_of(id).and_then(|at| self.leg(at)).is_some_and(|leg| leg.plan.account == *account));
+        self.ledger.positions().any(|(key, _)| key.account == *account)
+            || on_its_way()
+            || self.duties().any(|(lot, _)| lot.account == *account)
+    }
+
+    /// How many adjustments were booked.
+    #[must_use]
+    pub const fn adjusted(&self) -> u64 {
+        self.adjusted
+    }
+
+    /// What each deployment held of an account's instrument at an instant, as far as trades at hand tell, with what is not ours now.
+    pub(super) fn held_at(
+        &self,
+        account: &AccountId,
+        symbol: &VenueSymbol,
+        at: Timestamp,
+    ) -> Result<BTreeMap<Option<DeploymentId>, SignedQuantity>, NumberError> {
+        let mut held: BTreeMap<Option<DeploymentId>, SignedQuantity> = BTreeMap::new();
+        held.insert(None, self.ledger.external_quantity(account, symbol).unwrap_or_default());
+        for (key, position) in self.ledger.positions_on(account, symbol) {
+            held.insert(Some(key.deployment.clone()), position.quantity());
+        }
+        let there = |leg: &&LegRecord| leg.plan.account == *account && leg.plan.symbol.as_ref() == Some(symbol);
+        for leg in self.executions.values().flat_map(|record| &record.legs).filter(there) {
+            for fill in leg.orders.iter().flat_map(|order| order.trades.values()).filter(|fill| fill.at > at) {
+                let of = held.entry(Some(leg.plan.deployment.clone())).or_default();
+                *of = of.minus(fill.quantity.signed(fill.side.is_buy()))?;
+            }
+        }
+        Ok(held)
+    }
+
     /// The record of one execution, from its own entries.
     ///
     /// # Errors
@@ -501,7 +566,13 @@ impl Book {
             Event::Halted { account, why } => drop(self.halts.insert(account.clone(), why.clone())),
             Event::Unhalted { account, .. } => drop(self.halts.remove(account)),
             Event::Funded { account, asset, amount } => self.ledger.fund(account, asset, *amount),
-            Event::External { account, symbol, quantity, .. } => self.ledger.set_external(account, symbol, *quantity),
+            Event::External { account, symbol, quantity, basis, .. } => {
+                self.ledger.set_external(account, symbol, *quantity, basis.as_ref());
+            }
+            Event::Followed { account, since, until, known } => {
+                self.told.insert(account.clone(), Told::from(*since, *until, known));
+            }
+            Event::Adjusted(adjustment) => self.adjust_books(adjustment)?,
             Event::GroupDecided { execution, deployment, stands, why } => {
                 self.decide_group(*execution, deployment, GroupVerdict { stands: *stands, why: why.clone() })?;
             }
@@ -527,6 +598,26 @@ impl Book {
                 self.apply_to_order(at, order, event)?;
                 self.settle(at.execution);
             }
+        }
+        Ok(())
+    }
+
+    /// Books an adjustment, once: what was booked under its name already changes nothing.
+    fn adjust_books(&mut self, adjustment: &Adjustment) -> Result<(), FoldError> {
+        if adjustment.kind.is_told() {
+            let told = self.told.entry(adjustment.account.clone()).or_default();
+            if !told.note(&adjustment.id, adjustment.at) {
+                return Ok(());
+            }
+        }
+        self.adjusted += 1;
+        for share in &adjustment.shares {
+            self.ledger.adjust(adjustment, share)?;
+        }
+        let Some(symbol) = &adjustment.symbol else { return Ok(()) };
+        for deployment in adjustment.shares.iter().filter_map(|share| share.deployment.clone()) {
+            let key = PositionKey { deployment, account: adjustment.account.clone(), symbol: symbol.clone() };
+            self.settle_position(&key);
         }
         Ok(())
     }
@@ -776,18 +867,19 @@ impl Book {
             quantity,
             fee: Fee { asset: terms.settle, amount: Amount::ZERO },
             at: when,
+            cause: None,
         };
         order.adjustment = Some(fill.clone());
-        self.book_trade(at, id, &fill)
+        self.book_trade(at, id, &fill)?;
+        self.look_after(at)
     }
 
     fn book_report(&mut self, at: LegRef, id: &ClientOrderId, report: &OrderReport) -> Result<(), FoldError> {
         let order = self.order_mut(at, id)?;
         order.reported = order.reported.max(report.filled_quantity);
         let new: Vec<FillReport> = report.fills.iter().filter(|fill| !order.trades.contains_key(&fill.trade_id)).cloned().collect();
-        if !new.is_empty()
-            && let Some(adjustment) = order.adjustment.take()
-        {
+        let told = !new.is_empty();
+        if told && let Some(adjustment) = order.adjustment.take() {
             self.reverse(at, id, &adjustment)?;
         }
         for fill in new {
@@ -798,7 +890,8 @@ impl Book {
         }
         let order = self.order_mut(at, id)?;
         order.reported = order.reported.max(order.filled.quantity);
-        Ok(())
+        // Only now: between what a person said and what the venue says the position may seem flat for a moment.
+        if told { self.look_after(at) } else { Ok(()) }
     }
 
     /// Takes a person's adjustment out again: the venue's own trades tell the truth now.
@@ -837,13 +930,20 @@ impl Book {
         }
         let signal = record.admission.command.id();
         self.ledger.trade(owner, order.leverage, &trade, signal, closes.or(order.closes.as_ref()))?;
-        let key = PositionKey { deployment: leg.plan.deployment.clone(), account: leg.plan.account.clone(), symbol: symbol.clone() };
-        self.look_after(&key);
         Ok(())
     }
 
-    /// A position has changed: what is flat needs nothing any more.
-    fn look_after(&mut self, key: &PositionKey) {
+    /// The position of a leg has changed.
+    fn look_after(&mut self, at: LegRef) -> Result<(), FoldError> {
+        let plan = &self.leg(at).ok_or(FoldError::UnknownLeg(at))?.plan;
+        let symbol = plan.symbol.clone().ok_or(FoldError::UnknownLeg(at))?;
+        let key = PositionKey { deployment: plan.deployment.clone(), account: plan.account.clone(), symbol };
+        self.settle_position(&key);
+        Ok(())
+    }
+
+    /// A position has changed: what is flat needs nothing any more, and what a kill switch wants flat is noted.
+    fn settle_position(&mut self, key: &PositionKey) {
         let _done = self.upkeep.settle(key, &self.ledger);
         if self.kills.is_empty() {
             return;
@@ -897,10 +997,12 @@ impl Book {
         let OrderState::Done { reason, .. } = state else {
             if matches!(state, OrderState::Open { .. }) {
                 self.unsettled.insert(id.clone());
+                self.planned.remove(&at);
                 self.move_leg(at, LegEvent::Opened)?;
             }
             return self.rehold(at);
         };
+        self.took_effect_after_all(at, id)?;
         if unsettled {
             self.unsettled.insert(id.clone());
             self.move_leg(at, LegEvent::Opened)?;
@@ -930,6 +1032,17 @@ impl Book {
             _ => end.map(|(_, why)| why),
         };
         self.end_leg(at, outcome, why)
+    }
+
+    /// An order that was said to have taken no effect has traded: the attempt that was to follow it must not. A close goes on, since it takes
+    /// only what is left.
+    fn took_effect_after_all(&mut self, at: LegRef, id: &ClientOrderId) -> Result<(), FoldError> {
+        let traded = !self.order_mut(at, id)?.filled.quantity.is_zero() || self.order_mut(at, id)?.is_unsettled();
+        let closes = self.execution(at.execution).is_some_and(|record| record.purpose() == Purpose::Close);
+        if traded && !closes {
+            self.planned.remove(&at);
+        }
+        Ok(())
     }
 
     fn free_closing(&mut self, at: LegRef, id: &ClientOrderId) {

@@ -146,10 +146,6 @@ fn pace(breakers: &Breakers) -> Duration {
 }
 
 impl Step<'_> {
-    fn venue_of(&self, account: &AccountId) -> Option<VenueId> {
-        self.setup.accounts.get(account).map(|account| account.venue.clone())
-    }
-
     /// A price came in.
     pub(super) fn heard_price(&mut self, venue: &VenueId) {
         self.live.watch.venue(venue).quoted(self.now.monotonic);

@@ -32,7 +32,16 @@ impl Step<'_> {
         if under_way || !ready {
             return;
         }
-        let code = duty.why.code.clone();
+        let (code, tries) = (duty.why.code.clone(), duty.tries);
+        if self.book.ledger().reducible(&PositionKey::of(lot)).is_ok_and(|quantity| quantity.is_zero()) {
+            // Somebody else closed it: there is nothing to sell, and no use in trying again and again. Whoever settles that goes on from here.
+            self.check_cover(&lot.account, &lot.instrument, None);
+            if self.book.duty(lot).is_none() {
+                return;
+            }
+            let pause = self.backoff(tries.max(8));
+            return self.wake_after(pause, Timer::Pursue(lot.clone()));
+        }
         if self.is_dust(lot) {
             let why = Reason::new("dust", format!("{} is less than can be traded", self.left_of(lot)));
             self.emit(Event::Relieved { lot: lot.clone(), why });

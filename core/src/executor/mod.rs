@@ -1,10 +1,12 @@
 //! The synchronous state machine.
 
+mod adjusting;
 mod admit;
 mod approval;
 mod book;
 mod breakers;
 mod closing;
+mod drift;
 mod duties;
 mod emergency;
 mod exits;
@@ -19,7 +21,9 @@ mod orders;
 mod recovery;
 mod resolver;
 mod setup;
+mod sharing;
 mod step;
+mod told;
 mod unwinding;
 mod upkeep;
 mod vitals;
@@ -30,10 +34,11 @@ pub use self::breakers::Breaker;
 pub use self::guarding::Protected;
 pub use self::ids::NAMESPACE_LENGTH;
 pub use self::kills::{EntryFate, Kill, KilledEntry, KilledPosition};
+pub(crate) use self::recovery::pace;
 pub use self::setup::{
     AccountSetup, AccountShare, AgentSetup, Breakers, DeploymentSetup, DriftPolicy, Limits, Setup, StopRequirement, Timing, VenueSetup,
 };
-pub use self::step::{Archived, CommandError, Decided, Effect, Input, Now, Output, State, Timer, Token, step};
+pub use self::step::{Archived, CommandError, Decided, Effect, ForeignOrder, Input, Now, Output, State, Timer, Token, step};
 pub use self::unwinding::GroupVerdict;
 pub use self::upkeep::{Duty, Guard};
 pub use self::vitals::{Alarm, Measure, Severity, engine_state, venue_state};

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::book::{ExecutionRecord, OrderRecord};
+use super::book::{ExecutionRecord, LegRecord, OrderRecord};
 use super::ids::client_order_id;
 use super::step::{CommandError, Effect, Step, Timer, Token};
 use crate::gates::{self, Cleared};
 use crate::journal::{Command, Event, ExecutionNumber, Failure, Intent, LegRef};
 use crate::ledger::PositionKey;
+use crate::model::close::Lot;
 use crate::model::execution::{LegState, Outcome, Reason, Timings};
 use crate::model::ids::{AccountId, ClientOrderId, VenueSymbol};
 use crate::model::number::Price;
@@ -161,7 +162,8 @@ impl Step<'_> {
             }
             Purpose::Protect => gates::clear_protect(self.setup, self.book, leg),
         };
-        let failed = self.live.journal_failed.clone().filter(|_| purpose == Purpose::Entry);
+        // Names are reserved for closes alone: an exit that rests under one of them would be unknown to the next process.
+        let failed = self.live.journal_failed.clone().filter(|_| purpose != Purpose::Close);
         let cleared = match cleared {
             Ok(_) if failed.is_some() => {
                 let reason = format!("the journal cannot be written ({})", failed.unwrap_or_default());
@@ -188,7 +190,7 @@ impl Step<'_> {
     }
 
     /// The worst price at which a position may be closed now.
-    fn closing_price(&self, leg: &super::book::LegRecord) -> Option<Price> {
+    fn closing_price(&self, leg: &LegRecord) -> Option<Price> {
         let symbol = leg.plan.symbol.clone()?;
         let side = leg.plan.order.as_ref()?.side;
         let instrument = self.setup.venues.get(&leg.plan.venue)?.instruments.get(&symbol)?;
@@ -229,6 +231,9 @@ impl Step<'_> {
                 let prepared = prepared.body().clone();
                 self.emit(Event::Prepared(Intent { leg: at, attempt, at: self.now.wall, prepared, travels_with: None, timings }));
                 self.admit_attached(at, &id);
+                if let Some(account) = self.book.leg(at).map(|leg| leg.plan.account.clone()) {
+                    self.keep_pace(&account);
+                }
             }
         }
         self.go_on_after(at);
@@ -263,6 +268,8 @@ impl Step<'_> {
             Some((held, false))
         } else if order.prepared().deadline.is_some_and(|deadline| self.now.wall >= deadline) {
             Some((Reason::new("stale", "it was prepared too long ago for the venue to take it; it was never sent"), true))
+        } else if record.purpose() == Purpose::Entry && in_effect(leg, id).next().is_some() {
+            Some((Reason::new("late_truth", "an earlier attempt took effect after all; this one was never sent"), false))
         } else {
             None
         }
@@ -329,7 +336,9 @@ impl Step<'_> {
     pub(super) fn streamed(&mut self, account: &AccountId, report: OrderReport) {
         if self.book.leg_of(&report.client_order_id).is_some() {
             self.report(report);
-        } else if self.is_tagged(&report.client_order_id) && !self.adopt_emergency(account, &report) {
+        } else if !self.is_tagged(&report.client_order_id) {
+            self.hear_of_others(account);
+        } else if !self.adopt_emergency(account, &report) {
             self.halt_rolled_back(account, &report.client_order_id);
         }
     }
@@ -369,6 +378,28 @@ impl Step<'_> {
             self.wake_after(pause, Timer::Probe(id));
         }
         self.after_order(at);
+        self.mend(at);
+    }
+
+    /// Late truth may say that two attempts of a leg took effect, although the venue had proved one absent: what rests of the later one is
+    /// called back. And a close that traded what was closed already has opened something: it must become flat.
+    fn mend(&mut self, at: LegRef) {
+        let Some((record, leg)) = self.book.find(at) else { return };
+        let Some(symbol) = leg.plan.symbol.clone() else { return };
+        let account = leg.plan.account.clone();
+        if record.purpose() == Purpose::Entry {
+            let twice = leg.orders.iter().filter(|order| takes_effect(order)).count() > 1;
+            let latest = leg.orders.iter().rev().find(|order| matches!(order.state, OrderState::Open { .. }));
+            let latest = latest.filter(|_| twice).map(|order| order.intent.client_order_id().clone());
+            if let Some(order) = latest.filter(|id| !self.live.canceling.contains_key(id)) {
+                self.live.canceling.insert(order.clone(), self.now.monotonic);
+                self.effect(Effect::Cancel { account, symbol, order });
+            }
+            return;
+        }
+        let signal = Some(record.admission.command.id().clone());
+        let lot = Lot { deployment: leg.plan.deployment.clone(), account, instrument: symbol, signal };
+        self.must_close(lot, Reason::new("overclosed", "more was closed than was held, since an order took effect after all"));
     }
 
     /// Whether an exit tells of trades while what it closes is not known yet: the entry is asked for first, and then the exit once more. Booked
@@ -520,6 +551,16 @@ impl Step<'_> {
         // The flush ends where sending begins.
         Timings { journaled: sent, sent, acknowledged: sent.and_then(|_| self.elapsed(execution)), ..Timings::default() }
     }
+}
+
+/// Whether an order has traded or may yet, as the venue says.
+fn takes_effect(order: &OrderRecord) -> bool {
+    matches!(order.state, OrderState::Open { .. }) || !order.filled.quantity.is_zero() || order.filled.quantity < order.reported
+}
+
+/// The orders of a leg beside one of them that have traded or may yet, as the venue says.
+fn in_effect<'a>(leg: &'a LegRecord, but: &'a ClientOrderId) -> impl Iterator<Item = &'a OrderRecord> {
+    leg.orders.iter().filter(move |order| order.intent.client_order_id() != but && takes_effect(order))
 }
 
 fn expired(valid_until: Option<Timestamp>) -> Reason {

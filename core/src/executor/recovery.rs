@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::step::{AccountLive, Effect, Step, Timer};
-use crate::journal::{Event, Failure, LegRef};
+use super::book::Book;
+use super::drift::{Difference, Truth};
+use super::setup::Setup;
+use super::step::{AccountLive, Effect, ForeignOrder, Holding, Step, Timer};
+use crate::journal::{Basis, Event, Failure, LegRef};
 use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, ClientOrderId, VenueSymbol};
 use crate::model::number::SignedQuantity;
@@ -13,6 +16,23 @@ use crate::venue::AccountSnapshot;
 
 /// How much earlier than the latest report the venue is asked from: clocks and late reports.
 const OVERLAP: Duration = Duration::from_secs(60);
+
+/// After which part of the normal pace an account is compared again when somebody else trades on it.
+const OTHERS: u32 = 6;
+
+/// How many orders of others are shown of one account.
+const FOREIGN_ORDERS: usize = 200;
+
+/// From when on the venue is asked, to know everything since an instant.
+pub(super) fn earlier(at: Timestamp) -> Timestamp {
+    Timestamp::from_micros(at.as_micros().saturating_sub(i64::try_from(OVERLAP.as_micros()).unwrap_or(0)))
+}
+
+/// How long after one comparison of an account with its venue the next one follows: where nothing is at risk, later.
+pub(crate) fn pace(setup: &Setup, book: &Book, account: &AccountId) -> Duration {
+    let every = setup.timing.reconcile_every;
+    if book.is_at_risk(account) { every } else { every.saturating_mul(setup.timing.reconcile_idle.clamp(1, 100)) }
+}
 
 impl Step<'_> {
     pub(super) fn open(&mut self, version: &'static str, namespace: String) {
@@ -36,17 +56,13 @@ impl Step<'_> {
         self.resume_groups();
         self.carry_breakers_over();
         self.await_all_answers();
-        let accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
-        accounts.iter().for_each(|account| self.fetch(account));
+        self.by_risk().iter().for_each(|account| self.fetch(account));
         self.enforce(None);
     }
 
     /// Fetches the venue's truth about an account, unless that is under way.
     pub(super) fn fetch(&mut self, account: &AccountId) {
-        let since = self
-            .book
-            .seen(account)
-            .map(|seen| Timestamp::from_micros(seen.as_micros().saturating_sub(i64::try_from(OVERLAP.as_micros()).unwrap_or(0))));
+        let since = self.book.known_until(account).map(earlier);
         let venue = self.setup.accounts.get(account).map(|account| &account.venue);
         let Some(live) = self.live.accounts.get_mut(account) else { return };
         if let Some(venue) = venue.filter(|venue| !self.setup.venues.contains_key(*venue)) {
@@ -91,16 +107,63 @@ impl Step<'_> {
         live.compared_at = Some(self.now.monotonic);
         let first = !std::mem::replace(&mut live.compared, true);
 
+        let snapshot = self.with_names(snapshot);
         self.take_reports(account, &snapshot);
         if !self.book.ledger().is_funded(account) {
             self.take_in(account, &snapshot);
         }
+        if let Some(live) = self.live.accounts.get_mut(account) {
+            live.truth = Some(Truth::from(&snapshot));
+        }
+        self.note_foreign_orders(account, &snapshot);
+        if self.book.is_followed(account) {
+            self.take_news(account, &snapshot);
+        } else {
+            self.follow(account, &snapshot);
+        }
         let suspicious = self.check_positions(account, &snapshot);
         self.ask_for_missing(account, &snapshot, first);
         // A difference is looked at again soon: the snapshot may have crossed a fill on its way.
-        let pause = if suspicious { self.backoff(1) } else { self.setup.timing.reconcile_every };
+        let pause = if suspicious { self.backoff(1) } else { self.pace(account) };
         self.schedule_fetch(account, pause);
         self.maybe_recovered(account);
+    }
+
+    /// How long after a comparison the next one follows: where nothing is at risk, later.
+    fn pace(&self, account: &AccountId) -> Duration {
+        pace(self.setup, self.book, account)
+    }
+
+    /// Something may be at risk on the account from now on: it is compared at the normal pace.
+    pub(super) fn keep_pace(&mut self, account: &AccountId) {
+        if self.live.accounts.get(account).is_some_and(|live| live.compared) {
+            self.schedule_fetch(account, self.setup.timing.reconcile_every);
+        }
+    }
+
+    /// Somebody else trades on the account: it is compared soon, and not for each of their trades.
+    pub(super) fn hear_of_others(&mut self, account: &AccountId) {
+        let live = self.live.accounts.get(account);
+        if live.is_some_and(|live| live.compared && !live.fetching) {
+            self.schedule_fetch(account, self.setup.timing.reconcile_every / OTHERS);
+        }
+    }
+
+    /// The accounts, those with something at risk first.
+    pub(super) fn by_risk(&self) -> Vec<AccountId> {
+        let mut accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
+        accounts.sort_by_key(|account| !self.book.is_at_risk(account));
+        accounts
+    }
+
+    /// A snapshot whose trades have our names, where the venue tells the names of orders only.
+    fn with_names(&self, mut snapshot: AccountSnapshot) -> AccountSnapshot {
+        for fill in snapshot.fills.iter_mut().filter(|fill| fill.client_order_id.is_none() && fill.cause.is_none()) {
+            let told = snapshot.orders.iter().find(|report| report.venue_order_id == fill.venue_order_id);
+            let told = told.map(|report| report.client_order_id.clone());
+            fill.client_order_id = told.or_else(|| self.order_named(&fill.venue_order_id));
+        }
+        snapshot
     }
 
     /// Plans the next comparison, unless an earlier one is planned.
@@ -111,6 +174,33 @@ impl Step<'_> {
         if live.due_at.is_none_or(|due| due <= now || due > at) {
             live.due_at = Some(at);
             self.wake_after(pause, Timer::Snapshot(account.clone()));
+        }
+    }
+
+    /// Remembers the orders of others that rest, to be shown; they are nobody's of ours and stand in nobody's way.
+    fn note_foreign_orders(&mut self, account: &AccountId, snapshot: &AccountSnapshot) {
+        let foreign = |report: &&OrderReport| {
+            report.status == OrderStatus::Open
+                && self.book.leg_of(&report.client_order_id).is_none()
+                && !self.is_tagged(&report.client_order_id)
+        };
+        let venue = self.venue_of(account);
+        let orders = snapshot.orders.iter().filter(foreign).take(FOREIGN_ORDERS).filter_map(|report| {
+            Some(ForeignOrder {
+                venue: venue.clone()?,
+                account: account.clone(),
+                instrument: report.symbol.clone(),
+                client_order_id: report.client_order_id.clone(),
+                venue_order_id: report.venue_order_id.clone(),
+                state: "foreign".to_owned(),
+                filled_quantity: report.filled_quantity,
+                foreign: true,
+                seen_at: snapshot.at,
+            })
+        });
+        let orders = orders.collect();
+        if let Some(live) = self.live.accounts.get_mut(account) {
+            live.foreign_orders = orders;
         }
     }
 
@@ -170,7 +260,10 @@ impl Step<'_> {
                 && !quantity.is_zero()
             {
                 let reason = "held before the account was first traded here".to_owned();
-                self.emit(Event::External { account: account.clone(), symbol: position.symbol.clone(), quantity, reason });
+                let known = position.cost.filter(|_| ours.is_zero());
+                let terms = self.terms(account, &position.symbol).zip(self.venue_of(account));
+                let basis = known.zip(terms).map(|(cost, (terms, venue))| Basis { venue, terms, cost });
+                self.emit(Event::External { account: account.clone(), symbol: position.symbol.clone(), quantity, reason, basis });
             }
         }
     }
@@ -189,16 +282,19 @@ impl Step<'_> {
                 .find(|position| position.symbol == symbol)
                 .map_or(SignedQuantity::ZERO, |position| position.quantity);
             let Ok(ours) = self.book.ledger().venue_quantity(account, &symbol) else { continue };
+            let moving = self.book.is_moving(account, &symbol);
             let Some(live) = self.live.accounts.get_mut(account) else { return false };
-            if at_venue == ours || self.book.is_moving(account, &symbol) {
-                live.suspicion.remove(&symbol);
+            let place = Holding::net(account, &symbol);
+            if at_venue == ours || moving {
+                live.suspicion.remove(&place);
                 continue;
             }
-            let words = format!("the venue holds {at_venue} {symbol}, our books say {ours}");
-            let seen_before = live.suspicion.insert(symbol, words.clone()).is_some_and(|before| before == words);
+            let found = Difference { at_venue, ours };
+            let seen_before = live.suspicion.insert(place, found) == Some(found);
             suspicious = true;
             if seen_before {
-                self.halt(account, Reason::new("drift", format!("{words}; nothing explains the difference")));
+                let words = format!("the venue holds {at_venue} {symbol}, our books say {ours}");
+                self.settle_drift(account, &symbol, found, &words);
             }
         }
         suspicious

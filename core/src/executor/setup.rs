@@ -191,8 +191,10 @@ pub struct Timing {
     pub backoff_min: Duration,
     /// The longest such pause.
     pub backoff_max: Duration,
-    /// How often the venue's truth is compared with ours while all is well.
+    /// How often the venue's truth is compared with ours while all is well and something is at risk on the account.
     pub reconcile_every: Duration,
+    /// How many times less often that is where nothing is at risk: nothing held, nothing on its way. From 1 to 100.
+    pub reconcile_idle: u32,
     /// How far from the market an order that closes a position may fill.
     pub close_slippage: Fraction,
     /// How long after the first fill a stop may take to be confirmed before the position is closed.
@@ -211,6 +213,7 @@ impl Default for Timing {
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
             reconcile_every: Duration::from_secs(30),
+            reconcile_idle: 4,
             close_slippage: "0.05".parse().expect("0.05 is a fraction"),
             protection_deadline: Duration::from_secs(5),
             group_deadline: Duration::from_secs(10),

@@ -6,9 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::approval::Approval;
 use super::book::{Book, ExecutionRecord, FoldError};
 use super::breakers::{News, Watch};
+use super::drift::{Difference, Truth};
 use super::flat::Shown;
 use super::groups::GroupLive;
 use super::guarding::Leaving;
@@ -18,9 +21,10 @@ use crate::journal::{Event, ExecutionNumber, Failure, KillMode, KillScope, LegRe
 use crate::ledger::{AccountSymbol, PositionKey};
 use crate::model::close::{CloseRequest, Lot};
 use crate::model::exit::ExitKind;
-use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
+use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, PositionId, SignalId, VenueId, VenueOrderId, VenueSymbol};
+use crate::model::number::Quantity;
 use crate::model::order::{OrderReport, OrderRequest, OrderState};
-use crate::model::signal::Signal;
+use crate::model::signal::{Direction, Signal};
 use crate::model::time::Timestamp;
 use crate::venue::{AccountSnapshot, Effect as Happened, ErrorKind, Evidence, Prepared, ProbePermission, Quote, Ticket};
 
@@ -242,6 +246,15 @@ pub enum Input {
     },
     /// Compare every account with its venue now.
     Reconcile,
+    /// A person takes the venue's truth about an account for ours.
+    Adopt {
+        /// The account.
+        account: AccountId,
+        /// Why.
+        reason: String,
+        /// Whom to answer.
+        token: Token,
+    },
     /// The journal can no longer be written.
     JournalFailed {
         /// Why.
@@ -390,6 +403,48 @@ pub struct Output {
     pub fault: Option<FoldError>,
 }
 
+/// What is compared with what: never anything of two accounts, of both sides where a venue keeps them apart, nor of two positions where it
+/// has several.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Holding {
+    pub(super) account: AccountId,
+    pub(super) symbol: VenueSymbol,
+    /// Where long and short are kept apart.
+    pub(super) side: Option<Direction>,
+    /// Where there are several of one instrument.
+    pub(super) position: Option<PositionId>,
+}
+
+impl Holding {
+    /// The one that an account has in an instrument where everything is net.
+    pub(super) fn net(account: &AccountId, symbol: &VenueSymbol) -> Self {
+        Self { account: account.clone(), symbol: symbol.clone(), side: None, position: None }
+    }
+}
+
+/// An order of somebody else that rests on an account of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignOrder {
+    /// The venue.
+    pub venue: VenueId,
+    /// The account.
+    pub account: AccountId,
+    /// The instrument.
+    pub instrument: VenueSymbol,
+    /// Their name of it.
+    pub client_order_id: ClientOrderId,
+    /// The venue's name of it.
+    pub venue_order_id: VenueOrderId,
+    /// Always `foreign`: that it rests is all that is known of how it stands.
+    pub state: String,
+    /// How much of it traded, in base units.
+    pub filled_quantity: Quantity,
+    /// Always: tells it from orders of ours where both are listed.
+    pub foreign: bool,
+    /// When the venue told of it, by its clock.
+    pub seen_at: Timestamp,
+}
+
 /// How an account stands, as this process knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct AccountLive {
@@ -404,7 +459,11 @@ pub(super) struct AccountLive {
     /// When its truth was last compared, by the monotonic clock.
     pub(super) compared_at: Option<u64>,
     /// Differences seen once; seen twice they are drift.
-    pub(super) suspicion: BTreeMap<VenueSymbol, String>,
+    pub(super) suspicion: BTreeMap<Holding, Difference>,
+    /// What the venue last said it holds.
+    pub(super) truth: Option<Truth>,
+    /// Orders of others that rested then.
+    pub(super) foreign_orders: Vec<ForeignOrder>,
     /// Whether a snapshot is being fetched.
     pub(super) fetching: bool,
     /// When the next one is due, by the monotonic clock.
@@ -528,6 +587,11 @@ impl State {
         self.live.accounts.get(account)?.compared_at
     }
 
+    /// Orders of others that rested when an account was last compared.
+    pub fn foreign_orders(&self) -> impl Iterator<Item = &ForeignOrder> {
+        self.live.accounts.values().flat_map(|account| &account.foreign_orders)
+    }
+
     /// When an unknown order is asked for again.
     #[must_use]
     pub fn asked_at(&self, order: &ClientOrderId) -> Option<Timestamp> {
@@ -605,10 +669,8 @@ impl Step<'_> {
             Input::Approve { approval, recalled, token } => self.approve(approval, recalled.as_deref(), token),
             Input::Leave { leave_unprotected, token } => self.leave(leave_unprotected, token),
             Input::Refresh { account } => self.fetch(&account),
-            Input::Reconcile => {
-                let accounts: Vec<AccountId> = self.live.accounts.keys().cloned().collect();
-                accounts.iter().for_each(|account| self.fetch(account));
-            }
+            Input::Reconcile => self.by_risk().iter().for_each(|account| self.fetch(account)),
+            Input::Adopt { account, reason, token } => self.adopt(&account, &reason, token),
             Input::JournalFailed { reason } => self.journal_failed(reason),
         }
     }

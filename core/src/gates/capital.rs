@@ -18,7 +18,7 @@ impl Gate for AvailableCapital {
         let (account, settle) = (candidate.account(), &candidate.terms.settle);
         let ledger = view.book.ledger();
         let needed = candidate.reserve.capital;
-        let funded = ledger.funded(account, settle).unwrap_or_default();
+        let funded = ledger.means(account, settle).map_err(overflow)?;
         let whole = CapitalKey { account: account.clone(), deployment: None, currency: settle.clone() };
         let mut pots = vec![(format!("account {account}"), funded, whole.clone())];
         if let Some(allocation) = candidate.share.allocation {

@@ -7,7 +7,7 @@ use crate::executor::ExecutionRecord;
 use crate::model::close::{CloseRequest, Lot};
 use crate::model::execution::{Outcome, Reason, StandIn, Timings};
 use crate::model::exit::Trigger;
-use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
+use crate::model::ids::{AccountId, AdjustmentId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::instrument::{Instrument, Market, Side};
 use crate::model::number::{Amount, Factor, Leverage, Notional, Price, Quantity, SignedQuantity};
 use crate::model::order::{AttachedExit, OrderReport, OrderRequest, Purpose};
@@ -15,6 +15,7 @@ use crate::model::signal::{OrderType, Signal};
 use crate::model::time::Timestamp;
 use crate::venue::{Effect, ErrorKind, VenueError};
 
+use super::adjustment::{Adjustment, Basis};
 use crate::venue::PreparedBody;
 
 /// Numbers executions in the order in which they were admitted, from 1.
@@ -515,7 +516,24 @@ pub enum Event {
         quantity: SignedQuantity,
         /// Why it is booked.
         reason: String,
+        /// What it cost, where that is known: then its gains count in the account's equity.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        basis: Option<Basis>,
     },
+    /// From here on what happens to an account without us is booked; what was before is in what it held.
+    Followed {
+        /// The account.
+        account: AccountId,
+        /// What was earlier than this, by the venue's clock, is not booked any more.
+        since: Timestamp,
+        /// Up to when, by the venue's clock, it was told what happened.
+        until: Timestamp,
+        /// What was later than `since` and is in what it held already.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        known: Vec<AdjustmentId>,
+    },
+    /// The books changed without an order of ours.
+    Adjusted(Adjustment),
     /// Something must become flat, and is closed again and again until it is: an exit, an orphan, a position without its stop.
     MustClose {
         /// What.
@@ -607,6 +625,8 @@ impl Event {
             Self::Unhalted { .. } => "unhalted",
             Self::Funded { .. } => "funded",
             Self::External { .. } => "external",
+            Self::Followed { .. } => "followed",
+            Self::Adjusted(_) => "adjusted",
             Self::MustClose { .. } => "must_close",
             Self::Relieved { .. } => "relieved",
             Self::GuardMoved { .. } => "guard_moved",

@@ -1,5 +1,6 @@
 //! The durable, ordered, hash-chained log that is ours alone: its events, its chain, and what a store must do.
 
+mod adjustment;
 mod chain;
 mod event;
 mod memory;
@@ -7,6 +8,7 @@ mod memory;
 use std::ops::Deref;
 use std::sync::Arc;
 
+pub use self::adjustment::{Adjustment, AdjustmentKind, Basis, PriceSource, Share};
 pub use self::chain::{ChainError, ChainKey, Hash};
 pub use self::event::{
     Admission, BreakerState, Command, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef, OrderPlan, Protect,

@@ -35,14 +35,17 @@ pub struct Capital {
     pub realized: Amount,
     /// Fees paid.
     pub fees: Amount,
+    /// Funding; positive was received.
+    #[serde(default)]
+    pub funding: Amount,
 }
 
 impl Capital {
-    /// What of `funds` is free: funds + realized − fees − committed − reserved.
+    /// What of `funds` is free: funds + realized − fees + funding − committed − reserved.
     ///
     /// # Errors
     /// [`NumberError::Overflow`] when the sum does not fit.
     pub fn available(&self, funds: Amount) -> Result<Amount, NumberError> {
-        funds.plus(self.realized)?.minus(self.fees)?.minus(self.committed.amount())?.minus(self.reserved.amount())
+        funds.plus(self.realized)?.minus(self.fees)?.plus(self.funding)?.minus(self.committed.amount())?.minus(self.reserved.amount())
     }
 }

@@ -5,6 +5,7 @@
 
 mod capital;
 mod exposure;
+mod outside;
 mod position;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::capital::{Capital, CapitalKey};
 pub use self::exposure::{Exposure, Level, Scope};
+pub use self::outside::Outside;
 pub use self::position::{Lot, Position, PositionKey, Trade};
 use crate::journal::Terms;
 use crate::model::close::Lot as LotName;
@@ -77,13 +79,18 @@ pub struct Ledger {
     net: BTreeMap<AccountSymbol, SignedQuantity>,
     #[serde(with = "pairs")]
     external: BTreeMap<AccountSymbol, SignedQuantity>,
-    /// Where something that is not ours was traded by us, and in which currency: what that gained or lost cannot be known.
-    #[serde(default)]
-    untold: BTreeSet<(AccountId, Asset)>,
     #[serde(with = "pairs")]
     funded: BTreeMap<(AccountId, Asset), Amount>,
     #[serde(with = "pairs")]
     other_fees: BTreeMap<(DeploymentId, AccountId, Asset), Amount>,
+    /// What is not ours, with what it cost; beside `external`, which has the quantities of all.
+    #[serde(with = "pairs", default)]
+    foreign: BTreeMap<AccountSymbol, Position>,
+    /// Where something that is not ours is or was of unknown cost.
+    #[serde(default)]
+    unvalued: BTreeSet<AccountSymbol>,
+    #[serde(with = "pairs", default)]
+    outside: BTreeMap<(AccountId, Asset), Outside>,
 }
 
 impl Ledger {
@@ -144,37 +151,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Books a trade on what the account holds that is not ours. What it costs is the account's; what it gains or loses nobody knows.
-    pub(crate) fn trade_external(&mut self, owner: Owner<'_>, trade: &Trade) -> Result<(), NumberError> {
-        let in_base = trade.fee.asset == owner.terms.base && trade.fee.asset != owner.terms.settle;
-        let mut change = trade.quantity.signed(trade.side.is_buy());
-        let mut fee = Amount::ZERO;
-        if in_base {
-            let amount = Quantity::new(trade.fee.amount.decimal())?;
-            change = change.plus(amount.signed(false))?;
-            fee = trade.price.notional(amount)?.amount();
-        } else if trade.fee.asset == owner.terms.settle {
-            fee = trade.fee.amount;
-        } else if !trade.fee.amount.is_zero() {
-            let key = (owner.deployment.clone(), owner.account.clone(), trade.fee.asset.clone());
-            let fees = self.other_fees.entry(key).or_default();
-            *fees = fees.plus(trade.fee.amount)?;
-        }
-        let key = CapitalKey { account: owner.account.clone(), deployment: None, currency: owner.terms.settle.clone() };
-        let capital = self.capital.entry(key).or_default();
-        capital.fees = capital.fees.plus(fee)?;
-        self.untold.insert((owner.account.clone(), owner.terms.settle.clone()));
-        let external = self.external.entry((owner.account.clone(), owner.symbol.clone())).or_default();
-        *external = external.plus(change)?;
-        Ok(())
-    }
-
     pub(crate) fn fund(&mut self, account: &AccountId, asset: &Asset, amount: Amount) {
         self.funded.insert((account.clone(), asset.clone()), amount);
-    }
-
-    pub(crate) fn set_external(&mut self, account: &AccountId, symbol: &VenueSymbol, quantity: SignedQuantity) {
-        self.external.insert((account.clone(), symbol.clone()), quantity);
     }
 
     /// Every open virtual position.
@@ -237,12 +215,6 @@ impl Ledger {
     /// Everything booked as not ours, by account and instrument; some of it may be zero by now.
     pub fn externals(&self) -> impl Iterator<Item = (&AccountSymbol, SignedQuantity)> {
         self.external.iter().map(|(key, quantity)| (key, *quantity))
-    }
-
-    /// Whether all that the account gained or lost in a currency by our orders is known: not once we closed what is not ours there.
-    #[must_use]
-    pub fn is_told(&self, account: &AccountId, currency: &Asset) -> bool {
-        !self.untold.contains(&(account.clone(), currency.clone()))
     }
 
     /// What the account held in a currency when first seen; `None` before.

@@ -100,6 +100,13 @@ impl Position {
         Self { venue, terms, leverage, quantity, cost, realized, lots: VecDeque::new() }
     }
 
+    /// What somebody else holds, at what it cost.
+    #[must_use]
+    pub(crate) fn held(venue: VenueId, terms: Terms, quantity: SignedQuantity, cost: Amount, of: SignalId) -> Self {
+        let lots = (!quantity.is_zero()).then(|| Lot { signal: of, quantity: quantity.magnitude() });
+        Self { quantity, cost, lots: lots.into_iter().collect(), ..Self::new(venue, terms, super::outside::LEVERAGE) }
+    }
+
     /// The venue.
     #[must_use]
     pub fn venue(&self) -> &VenueId {

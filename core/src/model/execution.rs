@@ -379,7 +379,7 @@ pub struct EquityReport {
     pub account: AccountId,
     /// The currency.
     pub currency: super::ids::Asset,
-    /// What the deployment may use, or what the account held when first seen.
+    /// What the deployment may use; or what the account held when first seen, with deposits and withdrawals since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capital: Option<Amount>,
     /// Booked gains and losses; absent on the line of an account once something that is not ours was closed there, of which the gain or loss
@@ -388,6 +388,9 @@ pub struct EquityReport {
     pub realized_pnl: Option<Amount>,
     /// Fees paid.
     pub fees: Amount,
+    /// Funding; positive was received.
+    #[serde(default)]
+    pub funding: Amount,
     /// At the latest prices; absent when one is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unrealized_pnl: Option<Amount>,
@@ -395,7 +398,8 @@ pub struct EquityReport {
     pub committed: Amount,
     /// Held back for orders on their way or unknown.
     pub reserved: Amount,
-    /// Capital + realized + unrealized − fees; absent when a part is unknown.
+    /// Capital + realized + unrealized − fees + funding; absent when a part is unknown. The line of an account counts all of it, what is not
+    /// ours included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equity: Option<Amount>,
 }

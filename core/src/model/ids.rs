@@ -128,6 +128,14 @@ name!(
     TradeId, "trade id", 128
 );
 name!(
+    /// The venue's name of a movement of money.
+    MovementId, "movement id", 128
+);
+name!(
+    /// Names an adjustment of the books; derived from the venue's own name of what it rests on.
+    AdjustmentId, "adjustment id", 192
+);
+name!(
     /// The venue's name of a position, where a venue has several per instrument.
     PositionId, "position id", 128
 );

@@ -11,4 +11,5 @@ pub mod instrument;
 pub mod signal;
 
 pub mod execution;
+pub mod movement;
 pub mod order;

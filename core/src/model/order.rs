@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::exit::Trigger;
 use super::ids::{AccountId, Asset, ClientOrderId, PositionId, TradeId, VenueOrderId, VenueSymbol};
 use super::instrument::{Market, Side};
+use super::movement::FillCause;
 use super::number::{Amount, Leverage, Price, Quantity, SignedQuantity};
 use super::signal::OrderType;
 use super::time::Timestamp;
@@ -98,6 +99,9 @@ pub struct FillReport {
     pub fee: Fee,
     /// When it traded, by the venue's clock.
     pub at: Timestamp,
+    /// Why the venue traded by itself, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<FillCause>,
 }
 
 /// The venue's word on an order.
@@ -152,6 +156,8 @@ pub struct NetPosition {
     pub symbol: VenueSymbol,
     /// Positive is long.
     pub quantity: SignedQuantity,
+    /// What it cost, in quote units: positive when paid (long), negative when received (short). Absent where the venue does not say.
+    pub cost: Option<Amount>,
 }
 
 /// The settled balance of one currency on an account.

@@ -24,6 +24,7 @@ use crate::journal::Journaled;
 pub use crate::model::exit::TriggerSource;
 use crate::model::ids::{AccountId, ClientOrderId, VenueId, VenueSymbol};
 use crate::model::instrument::Instrument;
+use crate::model::movement::Movement;
 use crate::model::number::{Price, exact};
 use crate::model::order::{Balance, FillReport, NetPosition, OrderReport, OrderRequest};
 use crate::model::time::Timestamp;
@@ -161,6 +162,8 @@ pub struct AccountSnapshot {
     pub positions: Vec<NetPosition>,
     /// Settled balances.
     pub balances: Vec<Balance>,
+    /// Every movement of money since the instant asked for; none where the venue does not tell.
+    pub movements: Vec<Movement>,
     /// By the venue's clock.
     pub at: Timestamp,
 }

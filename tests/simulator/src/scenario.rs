@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, Breakers, DeploymentSetup, Limits, Setup, Timing};
+use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, Breakers, DeploymentSetup, DriftPolicy, Limits, Setup, Timing};
 use omnivenue_core::journal::{KillMode, KillScope};
 use omnivenue_core::model::close::{CloseRequest, CloseTarget, Part};
 use omnivenue_core::model::ids::{AccountId, SignalId, VenueId};
-use omnivenue_core::model::instrument::AssetMap;
-use omnivenue_core::model::number::Factor;
+use omnivenue_core::model::instrument::{AssetMap, Side};
+use omnivenue_core::model::movement::FillCause;
+use omnivenue_core::model::number::{Amount, Factor, Quantity, Rate};
 use omnivenue_core::model::signal::Signal;
 use omnivenue_core::venue::{Absence, Resend};
-use omnivenue_paper::{Config, FaultConfig, FaultKind, PriceSource, RequestKind};
+use omnivenue_paper::{Config, FaultConfig, FaultKind, Funding, PriceSource, RequestKind};
 
 use crate::Random;
 
@@ -55,8 +56,23 @@ pub enum Action {
     Resume(KillScope),
     /// From now on the journal cannot be written, until the process dies and there is room again.
     FillDisk,
+    /// Something happens on an account without the engine.
+    Outside(usize, AccountId, Outside),
     /// The process dies.
     Die,
+}
+
+/// What can happen on an account without the engine.
+#[derive(Debug, Clone)]
+pub enum Outside {
+    /// Somebody trades HYPE by hand.
+    Trade(Side, Quantity),
+    /// Everybody who holds HYPE there pays or receives funding.
+    Funding(Rate),
+    /// Money comes in or goes out.
+    Money(Amount),
+    /// The venue closes part of a position.
+    Force(Quantity, FillCause),
 }
 
 /// One history's premises.
@@ -102,6 +118,9 @@ impl Scenario {
         let crashes = random.below(4);
         scenario.crashes = (0..crashes).map(|_| 1 + random.below(120)).collect();
         scenario.crashes.sort_unstable();
+        if random.chance(40) {
+            scenario.let_others_act(&mut random);
+        }
         scenario
     }
 
@@ -117,6 +136,34 @@ impl Scenario {
             if random.chance(80) {
                 self.script.push((at + random.below(6_000), Action::Approve(id, answer)));
             }
+        }
+        self.script.sort_by_key(|(at, _)| *at);
+    }
+
+    /// Others act on the same accounts, each of which has a policy of its own for that; some exchanges pay funding.
+    fn let_others_act(&mut self, random: &mut Random) {
+        for account in self.setup.accounts.values_mut() {
+            account.drift = *random.pick(&[DriftPolicy::HaltEntries, DriftPolicy::Adopt, DriftPolicy::Flatten]);
+        }
+        for exchange in &mut self.exchanges {
+            if random.chance(30) {
+                let every = Duration::from_millis(4_000 + random.below(9_000));
+                exchange.funding.insert(name("HYPE"), Funding { rate: name("0.00037"), every });
+            }
+        }
+        let last = self.script.last().map_or(0, |(at, _)| *at);
+        for _ in 0..(1 + random.below(5)) {
+            let index = usize::try_from(random.below(self.exchanges.len() as u64)).unwrap_or(0);
+            let accounts: Vec<AccountId> = self.exchanges[index].accounts.keys().cloned().collect();
+            let quantity = name(&format!("{}.{:02}", random.below(30), 1 + random.below(99)));
+            let outside = match random.below(8) {
+                0..=3 => Outside::Trade(if random.chance(50) { Side::Buy } else { Side::Sell }, quantity),
+                4 => Outside::Funding(name(*random.pick(&["0.0001", "-0.00025"]))),
+                5 | 6 => Outside::Money(name(*random.pick(&["250.55", "-1200.07"]))),
+                _ => Outside::Force(quantity, *random.pick(&[FillCause::Liquidation, FillCause::Deleveraging])),
+            };
+            let at = random.below(last + 10_000);
+            self.script.push((at, Action::Outside(index, random.pick(accounts.as_slice()).clone(), outside)));
         }
         self.script.sort_by_key(|(at, _)| *at);
     }

@@ -11,14 +11,16 @@ use omnivenue_core::engine::{Batch, Kernel, Task};
 use omnivenue_core::executor::{Input, Now, Setup, Timer, VenueSetup};
 use omnivenue_core::journal::{Event, Failure, Journal, MemoryStore, Verdict};
 use omnivenue_core::model::execution::Outcome;
-use omnivenue_core::model::ids::{AccountId, ClientOrderId};
+use omnivenue_core::model::ids::{AccountId, Asset, ClientOrderId, VenueSymbol};
+use omnivenue_core::model::movement::MovementKind;
+use omnivenue_core::model::number::Amount;
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{Account, AccountSnapshot, Venue};
 use omnivenue_paper::{FaultConfig, PaperAccount, PaperVenue, Server, Store};
 
 use crate::Random;
 use crate::check::{self, Violation};
-use crate::scenario::{Action, Scenario};
+use crate::scenario::{Action, Outside, Scenario};
 use crate::story::Story;
 use crate::wire::{Fate, Sent, Wire};
 
@@ -220,6 +222,7 @@ impl World {
             }
             if self.elapsed > END / 2 {
                 self.resolve_by_hand();
+                self.adopt_by_hand();
             }
             let due = script.front().map(|(at, _)| (*at).max(self.elapsed));
             self.turn(due, END + 1);
@@ -526,6 +529,7 @@ impl World {
                 self.coverage.add(format!("kills {mode}"), 1);
                 self.with_kernel(|kernel| kernel.input(now, Input::Kill { scope, mode, reason: "the script says so".into(), token }));
             }
+            Action::Outside(index, account, outside) => self.outside(index, &account, &outside),
             Action::FillDisk => self.store.set_failing(true),
             Action::Die => self.fate().dead = Some("when told to"),
             Action::Resume(scope) => {
@@ -559,6 +563,38 @@ impl World {
             && !process.kernel.has_entries()
             && process.committing.is_none()
             && check::positions_agree(self, book)
+    }
+
+    /// Something happens on an account without the engine.
+    fn outside(&mut self, index: usize, account: &AccountId, outside: &Outside) {
+        let now = self.now();
+        self.story.tell(now.wall, || format!("on {account}, without us: {outside:?}"));
+        self.coverage.add("happened without us", 1);
+        let symbol: VenueSymbol = "HYPE".parse().expect("a valid symbol");
+        let usdc: Asset = "USDC".parse().expect("a valid asset");
+        let mut medium = self.wires[index].open();
+        medium.server.have(now.wall, |exchange, now| match outside {
+            Outside::Trade(side, quantity) => drop(exchange.trade_by_hand(now, account, &symbol, *side, *quantity)),
+            Outside::Funding(rate) => drop(exchange.pay_funding(now, &symbol, *rate)),
+            Outside::Money(amount) => {
+                let kind = if *amount < Amount::ZERO { MovementKind::Withdrawal } else { MovementKind::Deposit };
+                drop(exchange.move_money(now, account, &usdc, *amount, (kind, None)));
+            }
+            Outside::Force(quantity, cause) => drop(exchange.force(now, account, &symbol, Some(*quantity), *cause)),
+        });
+    }
+
+    /// Where somebody else closed what is ours, a person says that the venue is right.
+    fn adopt_by_hand(&mut self) {
+        let Some(process) = &self.process else { return };
+        let halted = |account: &&AccountId| process.kernel.state().book().halt(account).is_some_and(|why| why.code == "drift");
+        let accounts: Vec<AccountId> = self.setup.accounts.keys().filter(halted).cloned().collect();
+        for account in accounts {
+            self.coverage.add("adopted by a person", 1);
+            self.counter += 1;
+            let (now, token) = (self.now(), self.counter);
+            self.with_kernel(|kernel| kernel.input(now, Input::Adopt { account, reason: "it was sold by hand".into(), token }));
+        }
     }
 
     /// Where no evidence can come, a person looks at the venue and settles it.

@@ -34,7 +34,7 @@ fn bench(venues: usize, fallback: bool, store: MemoryStore) -> Bench {
 trait Wellness {
     fn fail(&mut self, venue: usize, times: usize, kind: ErrorKind);
     fn answer(&mut self, venue: usize);
-    fn quote(&mut self, venue: usize) -> Vec<Task>;
+    fn price(&mut self, venue: usize) -> Vec<Task>;
     fn tick(&mut self);
     fn well_for(&mut self, seconds: u64);
     fn state(&self, venue: Option<usize>) -> BreakerState;
@@ -53,13 +53,15 @@ impl Wellness for Bench {
         let account: AccountId = name(&format!("account{venue}"));
         let ledger = self.kernel.state().book().ledger();
         let symbols: Vec<_> = ledger.instruments_of(&account).cloned().collect();
-        let positions =
-            symbols.into_iter().map(|symbol| NetPosition { quantity: ledger.net_quantity(&account, &symbol), symbol }).collect();
+        let positions = symbols
+            .into_iter()
+            .map(|symbol| NetPosition { quantity: ledger.net_quantity(&account, &symbol), symbol, cost: None })
+            .collect();
         let snapshot = self.snapshot(&[], positions);
         self.kernel.snapshot(self.now, account, Ok(snapshot));
     }
 
-    fn quote(&mut self, venue: usize) -> Vec<Task> {
+    fn price(&mut self, venue: usize) -> Vec<Task> {
         let quote = Quote { symbol: name("HYPE"), bid: name("37.99"), ask: name("38.01"), at: self.now.wall };
         self.kernel.input(self.now, Input::Quote { venue: name(&format!("venue{venue}")), quote })
     }
@@ -74,7 +76,7 @@ impl Wellness for Bench {
             self.pass(Duration::from_secs(1));
             (0..self.accounts.len()).for_each(|venue| {
                 self.answer(venue);
-                self.quote(venue);
+                self.price(venue);
             });
             self.tick();
         }
@@ -249,7 +251,7 @@ fn an_order_is_unknown_for_as_long_as_it_was_whatever_restarted_meanwhile() {
 #[test]
 fn drift_is_an_alarm_until_a_person_says_otherwise() {
     let mut bench = bench(2, false, MemoryStore::new());
-    let foreign = || vec![NetPosition { symbol: name("HYPE"), quantity: name("3") }];
+    let foreign = || vec![NetPosition { symbol: name("HYPE"), quantity: name("3"), cost: None }];
     for _ in 0..2 {
         let snapshot = bench.snapshot(&[], foreign());
         bench.kernel.snapshot(bench.now, name("account0"), Ok(snapshot));
@@ -285,7 +287,7 @@ fn what_is_silent_is_an_alarm_only_while_something_is_at_stake() {
     let order = enter(&mut bench, "s").remove(0);
     bench.fill(&order, 4);
     bench.pass(Duration::from_secs(61));
-    bench.quote(1);
+    bench.price(1);
     bench.tick();
     assert_eq!(bench.raised(0), [(Measure::Stale, Severity::High)]);
     assert_eq!(bench.raised(1), [], "it has a price");
@@ -325,7 +327,7 @@ fn a_flood_of_prices_costs_nothing() {
     let timers = |tasks: Vec<Task>| tasks.iter().filter(|task| matches!(task, Task::Wake { timer: Timer::Breakers, .. })).count();
     bench.tick();
     bench.commit();
-    let woken: usize = (0..10_000).map(|_| timers(bench.quote(0))).sum();
+    let woken: usize = (0..10_000).map(|_| timers(bench.price(0))).sum();
     assert_eq!(woken, 0, "one timer runs, however many prices come");
     assert!(!bench.kernel.has_entries() && bench.kernel.state().alarms().is_empty());
 }
@@ -397,7 +399,7 @@ fn take(mut bench: Bench, turn: &Turn, count: usize, open: &mut Vec<ClientOrderI
     match turn {
         Turn::Fail(venue, times) => bench.fail(*venue, *times, ErrorKind::Timeout),
         Turn::Answer(venue) => bench.answer(*venue),
-        Turn::Quote(venue) => drop(bench.quote(*venue)),
+        Turn::Quote(venue) => drop(bench.price(*venue)),
         Turn::Enter => open.extend(enter(&mut bench, &format!("s{count}"))),
         Turn::Lose => {
             if let Some(order) = open.pop() {
@@ -414,7 +416,7 @@ fn take(mut bench: Bench, turn: &Turn, count: usize, open: &mut Vec<ClientOrderI
         Turn::Tick => bench.tick(),
         Turn::Drift(venue) => {
             for _ in 0..2 {
-                let snapshot = bench.snapshot(&[], vec![NetPosition { symbol: name("BTC"), quantity: name("3") }]);
+                let snapshot = bench.snapshot(&[], vec![NetPosition { symbol: name("BTC"), quantity: name("3"), cost: None }]);
                 bench.kernel.snapshot(bench.now, name(&format!("account{venue}")), Ok(snapshot));
             }
         }

@@ -145,13 +145,14 @@ fn what_is_not_ours_is_closed_when_it_is_named_by_a_leg_of_its_own() {
     assert_eq!(deployments, ["one", "engine:external"]);
     let ledger = bench.kernel.state().book().ledger();
     let capital = |deployment: Option<&str>| {
-        ledger.capital(&CapitalKey { account: name("account0"), deployment: deployment.map(name), currency: name("USDC") })
+        let key = CapitalKey { account: name("account0"), deployment: deployment.map(name), currency: name("USDC") };
+        ledger.money(&key).expect("it fits")
     };
     assert_eq!(capital(None).fees.to_string(), "0.5", "five orders cost the account");
     assert_eq!(capital(Some("one")).fees.to_string(), "0.3", "three of them were ours");
     assert_eq!(capital(Some("engine:external")), Default::default(), "it is in nobody's book");
     assert_eq!(capital(None).realized, capital(Some("one")).realized, "what is not ours gains nothing for us");
-    assert!(!ledger.is_told(&name("account0"), &name("USDC")), "what it gained is not known");
+    assert!(ledger.is_unvalued(&name("account0")), "what it gained is not known");
     let folded = replay(&bench.store).unwrap().book;
     assert_eq!(folded, *bench.kernel.state().book());
 }
@@ -166,6 +167,7 @@ fn what_is_opposite_at_the_venue_is_closed_only_as_far_as_the_venue_holds_it() {
         symbol: name("HYPE"),
         quantity: name("-20"),
         reason: "by hand".into(),
+        basis: None,
     };
     let body = serde_json::to_string(&foreign).unwrap().into();
     let entry = omnivenue_core::journal::Entry {
@@ -241,6 +243,7 @@ fn traded(order: &ClientOrderId, side: Side, quantity: Quantity, at: omnivenue_c
         quantity,
         fee: Fee { asset: name("USDC"), amount: name("0.1") },
         at,
+        cause: None,
     };
     OrderReport {
         client_order_id: order.clone(),

@@ -296,6 +296,7 @@ fn a_leg_found_to_have_filled_when_its_execution_was_long_gone_is_closed() {
             quantity: name("13.02"),
             fee: omnivenue_core::model::order::Fee { asset: name("USDC"), amount: name("0.1") },
             at: play.bench.now.wall,
+            cause: None,
         }],
         position_id: None,
         at: play.bench.now.wall,
@@ -507,7 +508,7 @@ fn a_hedge_whose_account_does_not_recover_is_not_waited_for_for_ever() {
     play.bench.pass(Duration::from_secs(3_600));
     play = play.restart();
     // Only the first account comes back.
-    let positions = vec![omnivenue_core::model::order::NetPosition { symbol: name("HYPE"), quantity: name("13.02") }];
+    let positions = vec![omnivenue_core::model::order::NetPosition { symbol: name("HYPE"), quantity: name("13.02"), cost: None }];
     let snapshot = play.bench.snapshot(&[], positions);
     let tasks = play.bench.kernel.snapshot(play.bench.now, name("account0"), Ok(snapshot));
     play.take(tasks);

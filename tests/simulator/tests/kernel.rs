@@ -1,8 +1,6 @@
 //! The kernel by hand: what is durable when, what leaves when, and what a limit sees, one input at a time.
 mod bench;
 
-mod bench;
-
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -202,6 +200,7 @@ fn a_trade_named_twice_in_one_report_is_booked_once() {
         quantity: name("1"),
         fee: Fee { asset: name("USDC"), amount: Amount::ZERO },
         at: bench.now.wall,
+        cause: None,
     };
     let report = OrderReport {
         client_order_id: order.clone(),
@@ -241,6 +240,7 @@ fn a_trade_of_an_execution_long_gone_is_booked() {
         quantity: name("1"),
         fee: Fee { asset: name("USDC"), amount: Amount::ZERO },
         at: bench.now.wall,
+        cause: None,
     };
     let report = OrderReport {
         client_order_id: order,
@@ -295,7 +295,7 @@ fn a_journal_older_than_the_truth_halts_entries() {
 fn an_unexplained_position_is_looked_at_twice_and_then_halts_entries() {
     let mut bench = Bench::new(1, Limits::default());
     for halted in [false, true] {
-        let foreign = NetPosition { symbol: name("HYPE"), quantity: name("5") };
+        let foreign = NetPosition { symbol: name("HYPE"), quantity: name("5"), cost: None };
         let snapshot = bench.snapshot(&[], vec![foreign]);
         bench.kernel.snapshot(bench.now, name("account0"), Ok(snapshot));
         assert_eq!(bench.kernel.state().book().halt(&name("account0")).is_some(), halted);

@@ -213,6 +213,7 @@ pub fn fill(fill: &wire::Fill, cloid: Option<&Cloid>) -> Result<FillReport, Conv
         quantity: read("size", &fill.sz)?,
         fee: Fee { asset: read("fee token", &fill.fee_token)?, amount: read("fee", &fill.fee)? },
         at: Timestamp::from_millis(fill.time),
+        cause: None,
     })
 }
 

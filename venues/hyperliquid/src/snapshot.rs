@@ -149,7 +149,7 @@ fn perp_funds(state: &wire::ClearinghouseState) -> Result<AccountSnapshot, Conve
     for wire::AssetPosition { position } in &state.asset_positions {
         let quantity = convert::signed_quantity(&position.szi)?;
         if !quantity.is_zero() {
-            positions.push(NetPosition { symbol: convert::symbol(&position.coin)?, quantity });
+            positions.push(NetPosition { symbol: convert::symbol(&position.coin)?, quantity, cost: None });
         }
     }
     let currency = CURRENCY.parse().expect("USDC is an asset");
@@ -173,7 +173,7 @@ fn spot_funds(account: &HyperliquidAccount, state: &wire::SpotState) -> Result<A
         } else if let Some(symbol) = pairs.get(&balance.token) {
             let quantity = convert::signed_quantity(&balance.total)?;
             if !quantity.is_zero() {
-                funds.positions.push(NetPosition { symbol: symbol.clone(), quantity });
+                funds.positions.push(NetPosition { symbol: symbol.clone(), quantity, cost: None });
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use omnivenue_core::model::ids::{AccountId, Asset, ClientOrderId, VenueOrderId, VenueSymbol};
 use omnivenue_core::model::instrument::{InstrumentSpec, Market, Side};
+use omnivenue_core::model::movement::Movement;
 use omnivenue_core::model::number::{Amount, Factor, Leverage, Notional, NumberError, Price, Quantity, Rate, SignedQuantity};
 use omnivenue_core::model::order::{Fee, FillReport, OrderReport, OrderStatus};
 use omnivenue_core::model::time::Timestamp;
@@ -32,6 +33,8 @@ pub struct AccountTruth {
     pub orders: Vec<Order>,
     /// Every trade, in order.
     pub fills: Vec<FillReport>,
+    /// Every movement of money without a trade, in order.
+    pub movements: Vec<Movement>,
 }
 
 /// One position, net.

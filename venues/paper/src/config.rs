@@ -12,6 +12,7 @@ use omnivenue_core::venue::{Capabilities, ExitCapabilities, OrderCapabilities, P
 use serde::{Deserialize, Serialize};
 
 use crate::faults::FaultConfig;
+use crate::outside::Funding;
 
 /// One simulated exchange. Which position model it has follows from its instruments: perpetuals are net positions, spot is holdings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub struct Config {
     /// What goes wrong, and how often.
     #[serde(default)]
     pub faults: FaultConfig,
+    /// Funding of perpetuals by schedule; none when absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub funding: BTreeMap<VenueSymbol, Funding>,
 }
 
 /// Where the price of an instrument comes from. Time counts from the exchange's epoch, when its file was made.
@@ -150,7 +154,7 @@ impl Config {
     pub fn check(&self) -> Result<BTreeMap<VenueSymbol, Instrument>, ConfigError> {
         self.check_instruments().map_err(|reason| self.wrong(reason)).and_then(|instruments| {
             self.check_markets().map_err(|reason| self.wrong(reason))?;
-            self.check_rest().map_err(|reason| self.wrong(reason))?;
+            self.check_rest().and_then(|()| self.check_funding()).map_err(|reason| self.wrong(reason))?;
             Ok(instruments)
         })
     }
@@ -182,6 +186,22 @@ impl Config {
         for (field, rate) in [("taker_fee", spec.taker_fee), ("maker_fee", self.maker_fee)] {
             if rate.decimal().scale() > 8 {
                 return Err(format!("{field} of {} is {rate}, but may have at most 8 decimals", spec.symbol));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_funding(&self) -> Result<(), String> {
+        for (symbol, funding) in &self.funding {
+            let perpetual = self.instruments.iter().any(|spec| spec.symbol == *symbol && spec.market == Market::Perp);
+            if !perpetual {
+                return Err(format!("funding: {symbol} is no perpetual of instruments"));
+            }
+            if funding.rate.decimal().scale() > 8 {
+                return Err(format!("funding: rate of {symbol} is {}, but may have at most 8 decimals", funding.rate));
+            }
+            if funding.every < Duration::from_secs(1) {
+                return Err(format!("funding: every of {symbol} is {:?}, but must be at least 1s", funding.every));
             }
         }
         Ok(())

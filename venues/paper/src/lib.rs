@@ -22,6 +22,7 @@ mod faults;
 mod server;
 mod wire;
 
+mod outside;
 mod rows;
 mod store;
 
@@ -41,6 +42,7 @@ pub use self::config::{Config, ConfigError, Latency, PriceSource};
 pub use self::exchange::{Burn, Exchange, PaperError};
 pub use self::faults::{FaultConfig, FaultKind};
 pub use self::link::{Link, LinkError};
+pub use self::outside::Funding;
 pub use self::presets::LeftOut;
 pub use self::prices::Prices;
 pub use self::probe::{Question, probe};

@@ -178,6 +178,7 @@ impl Exchange {
             quantity,
             fee: books.fee.clone(),
             at: now,
+            cause: None,
         };
         self.state.record(Change::Fill { account: account.clone(), fill: fill.clone() });
         for (asset, total) in books.balances {

@@ -78,6 +78,7 @@ fn preset(venue: &str, market: Market, rows: &[Row], min_notional: &str, taker_f
         maker_fee: constant("0"),
         depth: None,
         latency: Latency { request: Duration::from_millis(5), answer: Duration::from_millis(5), jitter: Duration::from_millis(2) },
+        funding: BTreeMap::new(),
         faults: FaultConfig::default(),
     }
 }
@@ -163,6 +164,7 @@ impl Config {
             maker_fee: Rate::ZERO,
             depth: None,
             latency: Latency::default(),
+            funding: BTreeMap::new(),
             faults: FaultConfig::default(),
         };
         let empty = config.clone();

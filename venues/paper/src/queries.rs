@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use omnivenue_core::model::ids::{AccountId, Asset, ClientOrderId, VenueSymbol};
-use omnivenue_core::model::instrument::InstrumentSpec;
+use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market};
 use omnivenue_core::model::number::{Amount, NumberError, Price};
 use omnivenue_core::model::order::{Balance, FillReport, NetPosition, OrderReport, OrderStatus};
 use omnivenue_core::model::time::Timestamp;
@@ -116,13 +116,19 @@ impl Exchange {
             fills: self.fills(now, account, since, None)?,
             positions: self.positions(state),
             balances: balances.collect(),
+            movements: state.truth.movements.iter().filter(|movement| since.is_none_or(|since| movement.at >= since)).cloned().collect(),
             at: now,
         })
     }
 
     fn positions(&self, state: &AccountState) -> Vec<NetPosition> {
         let held = self.market.instruments().filter_map(|instrument| Some((instrument, state.held(instrument)?)));
-        held.map(|(instrument, quantity)| NetPosition { symbol: instrument.symbol.clone(), quantity }).collect()
+        let position = |instrument: &Instrument, quantity| {
+            let symbol = instrument.symbol.clone();
+            let cost = (instrument.market == Market::Perp).then(|| state.truth.position(&symbol).cost);
+            NetPosition { symbol, quantity, cost }
+        };
+        held.map(|(instrument, quantity)| position(instrument, quantity)).collect()
     }
 
     pub(crate) fn specs(&self) -> BTreeMap<&VenueSymbol, &InstrumentSpec> {

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 use omnivenue_core::model::exit::Trigger;
-use omnivenue_core::model::ids::{AccountId, VenueId};
+use omnivenue_core::model::ids::{AccountId, TradeId, VenueId};
+use omnivenue_core::model::movement::{FillCause, Movement};
 use omnivenue_core::model::order::{Fee, FillReport};
 use omnivenue_core::model::time::Timestamp;
 use rusqlite::types::ToSql;
@@ -37,6 +38,9 @@ CREATE TABLE IF NOT EXISTS waits (number INTEGER PRIMARY KEY, kind TEXT NOT NULL
 CREATE TABLE IF NOT EXISTS fills (number INTEGER PRIMARY KEY, account TEXT NOT NULL, trade_id TEXT NOT NULL UNIQUE, client_order_id TEXT,
     venue_order_id TEXT NOT NULL, symbol TEXT NOT NULL, side TEXT NOT NULL, price TEXT NOT NULL, quantity TEXT NOT NULL,
     fee_asset TEXT NOT NULL, fee TEXT NOT NULL, at_us INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS forced (trade_id TEXT PRIMARY KEY, cause TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS movements (number INTEGER PRIMARY KEY, account TEXT NOT NULL, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+    asset TEXT NOT NULL, amount TEXT NOT NULL, symbol TEXT, at_us INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS burned (account TEXT NOT NULL, client_order_id TEXT NOT NULL, PRIMARY KEY (account, client_order_id)) STRICT;
 CREATE TABLE IF NOT EXISTS refused (account TEXT NOT NULL, client_order_id TEXT NOT NULL, wire TEXT NOT NULL, code TEXT NOT NULL,
     message TEXT NOT NULL, PRIMARY KEY (account, client_order_id)) STRICT;
@@ -165,6 +169,18 @@ fn write_one(to: &Connection, change: &Change) -> rusqlite::Result<()> {
         ),
         Change::Order { account, order } => write_order(to, account, order),
         Change::Fill { account, fill } => write_fill(to, account, fill),
+        Change::Moved { account, movement } => run(
+            "INSERT INTO movements (account, id, kind, asset, amount, symbol, at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                account.as_str(),
+                movement.id.as_str(),
+                name(movement.kind),
+                movement.asset.as_str(),
+                movement.amount.to_string(),
+                movement.symbol.as_ref().map(omnivenue_core::model::ids::VenueSymbol::as_str),
+                movement.at.as_micros(),
+            ],
+        ),
         Change::Burned { account, client_order_id } => {
             run("INSERT INTO burned (account, client_order_id) VALUES (?1, ?2)", params![account.as_str(), client_order_id.as_str()])
         }
@@ -217,6 +233,9 @@ fn write_wait(to: &Connection, number: u64, trigger: Trigger, wait: Wait) -> rus
 }
 
 fn write_fill(to: &Connection, account: &AccountId, fill: &FillReport) -> rusqlite::Result<()> {
+    if let Some(cause) = fill.cause {
+        to.prepare("INSERT INTO forced (trade_id, cause) VALUES (?1, ?2)")?.execute([fill.trade_id.as_str(), &name(cause)])?;
+    }
     to.prepare(
         "INSERT INTO fills (account, trade_id, client_order_id, venue_order_id, symbol, side, price, quantity, fee_asset, fee, at_us)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -311,7 +330,18 @@ pub(crate) fn read(connection: &Connection) -> Result<Vec<Change>, RowError> {
     })?;
     let waits = read_waits(connection)?;
     each(connection, "orders", "number", &mut changes, |row| read_order(row, &waits))?;
-    each(connection, "fills", "number", &mut changes, read_fill)?;
+    let mut fills = Vec::new();
+    each(connection, "fills", "number", &mut fills, read_fill)?;
+    let forced = read_forced(connection)?;
+    for change in &mut fills {
+        if let Change::Fill { fill, .. } = change {
+            fill.cause = forced.get(&fill.trade_id).copied();
+        }
+    }
+    changes.append(&mut fills);
+    if has_table(connection, "movements")? {
+        each(connection, "movements", "number", &mut changes, read_movement)?;
+    }
     each(connection, "burned", "account, client_order_id", &mut changes, |row| {
         Ok(Change::Burned { account: row.parse("account")?, client_order_id: row.parse("client_order_id")? })
     })?;
@@ -338,6 +368,34 @@ fn read_deposits(connection: &Connection) -> Result<Deposits, RowError> {
         deposits.entry(row.parse("account")?).or_default().insert(row.parse("asset")?, row.parse("amount")?);
     }
     Ok(deposits)
+}
+
+fn read_forced(connection: &Connection) -> Result<BTreeMap<TradeId, FillCause>, RowError> {
+    let mut forced = BTreeMap::new();
+    if !has_table(connection, "forced")? {
+        return Ok(forced);
+    }
+    let mut statement = connection.prepare("SELECT * FROM forced")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let row = Cells { row, table: "forced" };
+        forced.insert(row.parse("trade_id")?, row.named("cause")?);
+    }
+    Ok(forced)
+}
+
+fn read_movement(row: &Cells<'_>) -> Result<Change, RowError> {
+    let symbol: Option<String> = row.row.get("symbol")?;
+    let symbol = symbol.map(|text| text.parse().map_err(|_| RowError::Value("movements", "symbol", text))).transpose()?;
+    let movement = Movement {
+        id: row.parse("id")?,
+        kind: row.named("kind")?,
+        asset: row.parse("asset")?,
+        amount: row.parse("amount")?,
+        symbol,
+        at: row.time("at_us")?,
+    };
+    Ok(Change::Moved { account: row.parse("account")?, movement })
 }
 
 fn read_waits(connection: &Connection) -> Result<BTreeMap<u64, Wait>, RowError> {
@@ -390,6 +448,7 @@ fn read_fill(row: &Cells<'_>) -> Result<Change, RowError> {
         quantity: row.parse("quantity")?,
         fee: Fee { asset: row.parse("fee_asset")?, amount: row.parse("fee")? },
         at: row.time("at_us")?,
+        cause: None,
     };
     Ok(Change::Fill { account: row.parse("account")?, fill })
 }

@@ -155,8 +155,12 @@ impl Server {
         let mut polled = Polled::default();
         while let Some(next) = self.next_wakeup().filter(|next| *next <= now) {
             let price_changed = self.next_match() == Some(next);
+            let funding_due = self.exchange.next_funding(self.now) == Some(next);
             self.now = next;
-            if price_changed {
+            if funding_due {
+                self.exchange.pay_due(next);
+                self.flush(Duration::ZERO);
+            } else if price_changed {
                 self.exchange.match_resting(next);
                 self.flush(Duration::ZERO);
             } else if let Some((_, event)) = self.events.pop_first() {
@@ -171,7 +175,7 @@ impl Server {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let event = self.events.first_key_value().map(|((at, _), _)| *at);
-        event.into_iter().chain(self.next_match()).min()
+        event.into_iter().chain(self.next_match()).chain(self.exchange.next_funding(self.now)).min()
     }
 
     /// When a change of price may match an order that rests. On a tie it comes before what arrives at that instant.
@@ -211,6 +215,16 @@ impl Server {
     /// The latest place requests that were looked at, in order; the last 100,000 of them.
     pub fn placements(&self) -> impl Iterator<Item = &Placement> {
         self.placements.iter()
+    }
+
+    /// Has something happen to the exchange that no request asks for, such as [`Exchange::pay_funding`]: written down, and told on the
+    /// streams where it is about an order.
+    pub fn have<T>(&mut self, now: Timestamp, happen: impl FnOnce(&mut Exchange, Timestamp) -> T) -> T {
+        self.now = self.now.max(now);
+        let at = self.now;
+        let happened = happen(&mut self.exchange, at);
+        self.flush(Duration::ZERO);
+        happened
     }
 
     /// Everything the exchange holds, copied.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use omnivenue_core::model::ids::{AccountId, Asset, ClientOrderId, TradeId, VenueSymbol};
 use omnivenue_core::model::instrument::{Instrument, Market};
+use omnivenue_core::model::movement::Movement;
 use omnivenue_core::model::number::{Amount, Quantity, SignedQuantity};
 use omnivenue_core::model::order::{FillReport, OrderReport, OrderStatus};
 use omnivenue_core::model::time::Timestamp;
@@ -36,6 +37,13 @@ pub enum Change {
         account: AccountId,
         /// The trade.
         fill: FillReport,
+    },
+    /// Money moved without a trade; what the balance then is follows.
+    Moved {
+        /// Whose.
+        account: AccountId,
+        /// What moved.
+        movement: Movement,
     },
     /// A balance changed.
     Balance {
@@ -104,6 +112,7 @@ pub struct State {
     accounts: BTreeMap<AccountId, AccountState>,
     last_order: u64,
     last_trade: u64,
+    movements: u64,
     pending: Vec<Change>,
 }
 
@@ -153,6 +162,11 @@ impl State {
         self.last_order
     }
 
+    /// How often money has moved without a trade.
+    pub(crate) const fn movements(&self) -> u64 {
+        self.movements
+    }
+
     pub(crate) const fn next_order(&self) -> u64 {
         self.last_order + 1
     }
@@ -180,6 +194,10 @@ impl State {
             Change::Fill { account, fill } => {
                 self.last_trade += 1;
                 self.accounts.entry(account).or_default().put_fill(fill);
+            }
+            Change::Moved { account, movement } => {
+                self.movements += 1;
+                self.accounts.entry(account).or_default().truth.movements.push(movement);
             }
             Change::Balance { account, asset, total } => {
                 self.accounts.entry(account).or_default().truth.balances.insert(asset, total);

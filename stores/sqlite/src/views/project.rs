@@ -1,7 +1,9 @@
 //! What the journal's events mean for the tables: they are folded by the engine's own rules, and what changed is written.
 
 use omnivenue_core::executor::{Book, ExecutionRecord, LegRecord, OrderRecord};
-use omnivenue_core::journal::{Admission, BreakerState, Command, Event, ExecutionNumber, Intent, LegPlan, LegRef, StoreError, StoredEntry};
+use omnivenue_core::journal::{
+    Adjustment, Admission, BreakerState, Command, Event, ExecutionNumber, Intent, LegPlan, LegRef, StoreError, StoredEntry,
+};
 use omnivenue_core::model::execution::{LegState, Reason};
 use omnivenue_core::model::ids::{ClientOrderId, VenueId, VenueOrderId};
 use omnivenue_core::model::order::{FillReport, OrderReport, OrderRequest, OrderState};
@@ -77,6 +79,7 @@ impl Projection {
                 step.prepared(intent, &request(entry)?)?;
                 Some(intent.leg)
             }
+            Event::Adjusted(adjustment) => return step.adjusted(adjustment),
             Event::LegEnded { leg, .. } => Some(*leg),
             Event::BreakerChanged { venue, state, why, .. } => return step.breaker_changed(venue.as_ref(), *state, why),
             Event::LegDecided { leg, plan } => {
@@ -196,6 +199,38 @@ impl Step<'_> {
         self.conn
             .prepare_cached("INSERT INTO breakers (seq, venue, state, code, reason, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
             .execute(params![to_sql(self.seq), venue.map(VenueId::as_str), word(&state), why.code, why.reason, self.at])?;
+        Ok(())
+    }
+
+    /// What changed the books without an order of ours.
+    fn adjusted(&self, adjustment: &Adjustment) -> Result<(), ReadError> {
+        for (number, share) in adjustment.shares.iter().enumerate() {
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO adjustments (seq, share, adjustment_id, kind, account, venue, deployment, instrument, quantity, price,
+                     price_source, amount, asset, fee, fee_asset, reason, at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                )?
+                .execute(params![
+                    to_sql(self.seq),
+                    self.number(number)?,
+                    adjustment.id.as_str(),
+                    adjustment.kind.word(),
+                    adjustment.account.as_str(),
+                    adjustment.venue.as_str(),
+                    share.deployment.as_ref().map(|deployment| deployment.as_str()),
+                    adjustment.symbol.as_ref().map(|symbol| symbol.as_str()),
+                    share.quantity.to_string(),
+                    adjustment.price.map(|(price, _)| price.to_string()),
+                    adjustment.price.map(|(_, source)| source.word()),
+                    share.amount.to_string(),
+                    adjustment.asset.as_ref().map(|asset| asset.as_str()),
+                    share.fee.to_string(),
+                    adjustment.fee_asset.as_ref().map(|asset| asset.as_str()),
+                    adjustment.reason,
+                    moment(adjustment.at),
+                ])?;
+        }
         Ok(())
     }
 

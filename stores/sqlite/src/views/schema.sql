@@ -160,11 +160,36 @@ CREATE TABLE equity (
     account TEXT NOT NULL,
     deployment TEXT NOT NULL,   -- empty: the account as a whole
     currency TEXT NOT NULL,
-    capital TEXT,               -- what the account held when first seen
-    realized_pnl TEXT,          -- before fees; null for an account on which something that is not ours was closed
+    capital TEXT,               -- what the account held when first seen, with deposits and withdrawals since
+    realized_pnl TEXT,          -- before fees; of the account as a whole with what is not ours, null while it is not known what that cost
     fees TEXT NOT NULL,
+    funding TEXT NOT NULL,      -- positive: received
     committed TEXT NOT NULL,    -- margin of what is held
     reserved TEXT NOT NULL,     -- for orders on their way or unknown
-    equity TEXT,                -- capital + realized - fees; absent while something is held, since the journal holds no prices
+    equity TEXT,                -- capital + realized - fees + funding; absent while something is held, since the journal holds no prices
     PRIMARY KEY (account, deployment, currency)
 ) STRICT, WITHOUT ROWID;
+
+-- What changed the books without an order of ours: one line per share of each.
+CREATE TABLE adjustments (
+    seq INTEGER NOT NULL,       -- the journal entry that tells of it
+    share INTEGER NOT NULL,     -- counted from 0; the shares of one add up to what happened
+    adjustment_id TEXT NOT NULL, -- derived from the venue's own name of it
+    kind TEXT NOT NULL,         -- funding, deposit, withdrawal, transfer, liquidation_fee, other, foreign_trade, liquidation, deleveraging,
+                                -- adopted, netted
+    account TEXT NOT NULL,
+    venue TEXT NOT NULL,
+    deployment TEXT,            -- absent: not ours, or the account alone
+    instrument TEXT,
+    quantity TEXT NOT NULL,     -- bought, or sold if negative
+    price TEXT,
+    price_source TEXT,          -- trade, mark
+    amount TEXT NOT NULL,       -- money that came in, or went out if negative
+    asset TEXT,
+    fee TEXT NOT NULL,
+    fee_asset TEXT,
+    reason TEXT NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (seq, share)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX adjustments_by_time ON adjustments (at);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use omnivenue_core::executor::Book;
 use omnivenue_core::ledger::{Capital, CapitalKey, Position, PositionKey};
+use omnivenue_core::model::number::Amount;
 use rusqlite::{Connection, params_from_iter};
 
 use super::project::word;
@@ -30,8 +31,8 @@ pub(super) const POSITIONS: Table = Table {
 
 pub(super) const EQUITY: Table = Table {
     delete: "DELETE FROM equity WHERE account = ?1 AND deployment = ?2 AND currency = ?3",
-    insert: "INSERT INTO equity (account, deployment, currency, capital, realized_pnl, fees, committed, reserved, equity)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    insert: "INSERT INTO equity (account, deployment, currency, capital, realized_pnl, fees, funding, committed, reserved, equity)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     clear: "DELETE FROM equity",
 };
 
@@ -80,7 +81,7 @@ pub(super) fn equity(book: &Book) -> Rows {
         let deployment = key.deployment.as_ref().map_or("", |deployment| deployment.as_str());
         let names = [key.account.as_str(), deployment, key.currency.as_str()];
         // What a deployment may use is configuration, not history.
-        let funded = if deployment.is_empty() { book.ledger().funded(&key.account, &key.currency) } else { None };
+        let funded = if deployment.is_empty() { book.ledger().funds(&key.account, &key.currency) } else { None };
         let ours = |(place, position): (&PositionKey, &Position)| {
             place.account == key.account
                 && position.terms().settle == key.currency
@@ -88,13 +89,15 @@ pub(super) fn equity(book: &Book) -> Rows {
         };
         // The journal holds no prices: while something is held, equity is not known.
         let flat = !book.ledger().positions().any(ours);
-        // What is not ours gained or lost, when we closed it, nobody can tell.
-        let told = !deployment.is_empty() || book.ledger().is_told(&key.account, &key.currency);
-        let equity = funded.filter(|_| flat && told).and_then(|funded| funded.plus(capital.realized).ok()?.minus(capital.fees).ok());
+        let foreign = deployment.is_empty() && book.ledger().foreign(&key.account).any(|(_, position)| !position.quantity().is_zero());
+        let unknown = deployment.is_empty() && book.ledger().is_unvalued(&key.account);
+        let equity = book.ledger().equity(key, funded, (flat && !foreign && !unknown).then_some(Amount::ZERO));
+        let money = book.ledger().money(key).unwrap_or(*capital);
         let row = vec![
             funded.map(|amount| amount.to_string()),
-            Some(capital.realized.to_string()).filter(|_| told),
-            Some(capital.fees.to_string()),
+            Some(money.realized.to_string()).filter(|_| !unknown),
+            Some(money.fees.to_string()),
+            Some(money.funding.to_string()),
             Some(capital.committed.to_string()),
             Some(capital.reserved.to_string()),
             equity.map(|amount| amount.to_string()),

@@ -261,6 +261,7 @@ fn fill(fill: &Value) -> Result<FillReport, String> {
         quantity: read(&fill["sz"])?,
         fee: Fee { asset: read(&fill["feeToken"])?, amount: read(&fill["fee"])? },
         at: Timestamp::from_millis(fill["time"].as_i64().unwrap_or_default()),
+        cause: None,
     })
 }
 

@@ -12,11 +12,12 @@ use omnivenue_core::engine::{Kernel, Task};
 use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Input, Limits, Now, Setup, Timing, VenueSetup};
 use omnivenue_core::gates::Cleared;
 use omnivenue_core::journal::{Journal, Journaled, MemoryStore};
-use omnivenue_core::ledger::{Level, Scope};
+use omnivenue_core::ledger::{Level, PositionKey, Scope};
+use omnivenue_core::model::close::CloseRequest;
 use omnivenue_core::model::execution::LegState;
 use omnivenue_core::model::ids::{AccountId, ClientOrderId, VenueSymbol};
 use omnivenue_core::model::instrument::AssetMap;
-use omnivenue_core::model::number::{Factor, Notional, Quantity};
+use omnivenue_core::model::number::{Factor, Notional, Quantity, SignedQuantity};
 use omnivenue_core::model::order::{Balance, Fee, FillReport, NetPosition, OrderReport, OrderRequest, OrderStatus};
 use omnivenue_core::model::signal::Signal;
 use omnivenue_core::model::time::Timestamp;
@@ -97,7 +98,9 @@ pub(crate) struct Bench {
     /// What the start asked for.
     pub(crate) opening: Vec<Task>,
     pub(crate) token: u64,
-    trade: u64,
+    pub(crate) trade: u64,
+    /// What each account held of HYPE before it was first seen.
+    pub(crate) foreign: SignedQuantity,
 }
 
 impl Bench {
@@ -109,8 +112,17 @@ impl Bench {
         Self::with(venues, limits, store, |_| {})
     }
 
+    /// With a configuration of its own, on accounts that held so much HYPE before they were first seen.
+    pub(crate) fn changed(venues: usize, foreign: &str, change: impl FnOnce(&mut Setup)) -> Self {
+        Self::made(venues, Limits::default(), MemoryStore::new(), name(foreign), change)
+    }
+
     /// One whose configuration is changed before it opens.
     pub(crate) fn with(venues: usize, limits: Limits, store: MemoryStore, change: impl FnOnce(&mut Setup)) -> Self {
+        Self::made(venues, limits, store, SignedQuantity::ZERO, change)
+    }
+
+    fn made(venues: usize, limits: Limits, store: MemoryStore, foreign: SignedQuantity, change: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup {
             venues: BTreeMap::new(),
             accounts: BTreeMap::new(),
@@ -154,6 +166,7 @@ impl Bench {
         change(&mut setup);
         let now = Now { wall: name("2026-01-01T00:00:00Z"), monotonic: 1_000_000 };
         let mut bench = Self::opened(setup, accounts, store, now);
+        bench.foreign = foreign;
         bench.recover(&[]);
         bench
     }
@@ -161,13 +174,65 @@ impl Bench {
     pub(crate) fn opened(setup: Setup, accounts: Vec<Arc<Slow>>, store: MemoryStore, now: Now) -> Self {
         let shared = accounts.iter().map(|account| Arc::clone(account) as Arc<dyn Account>).collect();
         let kernel = Kernel::open(setup.clone(), shared, Arc::new(store.clone())).expect("the journal replays");
-        let mut bench = Self { kernel, store, accounts, setup, now, opening: Vec::new(), token: 0, trade: 0 };
+        let mut bench =
+            Self { kernel, store, accounts, setup, now, opening: Vec::new(), token: 0, trade: 0, foreign: SignedQuantity::ZERO };
         bench.opening = bench.kernel.input(now, Input::Opened { version: "test", namespace: "testns".into() });
-        for index in 0..bench.accounts.len() {
-            let quote = Quote { symbol: name("HYPE"), bid: name("37.99"), ask: name("38.01"), at: now.wall };
-            bench.kernel.input(now, Input::Quote { venue: name(&format!("venue{index}")), quote });
-        }
+        bench.quote("37.99", "38.01");
         bench
+    }
+
+    /// The process dies, and another one begins with what is durable; time goes on meanwhile. Accounts have not recovered yet.
+    pub(crate) fn restart(&mut self, length: Duration) -> Vec<Task> {
+        self.pass(length);
+        let shared = self.accounts.iter().map(|account| Arc::clone(account) as Arc<dyn Account>).collect();
+        self.kernel = Kernel::open(self.setup.clone(), shared, Arc::new(self.store.clone())).expect("the journal replays");
+        let tasks = self.kernel.input(self.now, Input::Opened { version: "test", namespace: "testns".into() });
+        self.quote("37.99", "38.01");
+        tasks
+    }
+
+    pub(crate) fn quote(&mut self, bid: &str, ask: &str) {
+        for index in 0..self.accounts.len() {
+            let quote = Quote { symbol: name("HYPE"), bid: name(bid), ask: name(ask), at: self.now.wall };
+            self.kernel.input(self.now, Input::Quote { venue: name(&format!("venue{index}")), quote });
+        }
+    }
+
+    pub(crate) fn close(&mut self, request: CloseRequest) -> Vec<Task> {
+        self.token += 1;
+        self.kernel.close(self.now, request, self.token)
+    }
+
+    pub(crate) fn approve(&mut self, id: &str, deployment: Option<&str>, approved: bool, reason: &str) -> Vec<Task> {
+        self.token += 1;
+        self.kernel.approve(self.now, &name(id), deployment.map(name), approved, reason.into(), self.token)
+    }
+
+    /// Carries out a signal, all of which fills.
+    pub(crate) fn opened_by(&mut self, id: &str, agent: &str, change: &str) {
+        let signal = self.signal(id, agent, change);
+        self.execute(signal);
+        for order in placed(&self.commit().1) {
+            self.fill(&order, 4);
+        }
+        self.commit();
+    }
+
+    /// The order, as it was asked for.
+    pub(crate) fn asked(&self, order: &ClientOrderId) -> OrderRequest {
+        self.kernel.state().book().order(order).expect("the order is at hand").intent.request().clone()
+    }
+
+    /// What a deployment holds of HYPE on the first account.
+    pub(crate) fn held(&self, deployment: &str) -> String {
+        let key = PositionKey { deployment: name(deployment), account: name("account0"), symbol: name("HYPE") };
+        let position = self.kernel.state().book().ledger().position(&key);
+        position.map_or_else(|| "0".to_owned(), |position| position.quantity().to_string())
+    }
+
+    /// What is booked as not ours of HYPE on the first account.
+    pub(crate) fn external(&self) -> String {
+        self.kernel.state().book().ledger().external_quantity(&name("account0"), &name("HYPE")).unwrap_or_default().to_string()
     }
 
     pub(crate) fn snapshot(&self, orders: &[OrderReport], positions: Vec<NetPosition>) -> AccountSnapshot {
@@ -180,11 +245,15 @@ impl Bench {
         let mut tasks = Vec::new();
         for index in 0..self.accounts.len() {
             let account: AccountId = name(&format!("account{index}"));
-            let positions = self.kernel.state().book().ledger().instruments_of(&account).cloned().collect::<Vec<_>>();
-            let positions = positions
-                .into_iter()
-                .map(|symbol| NetPosition { quantity: self.kernel.state().book().ledger().net_quantity(&account, &symbol), symbol })
-                .collect();
+            let ledger = self.kernel.state().book().ledger();
+            let mut symbols = ledger.instruments_of(&account).cloned().collect::<Vec<_>>();
+            symbols.extend((!ledger.is_funded(&account) && !self.foreign.is_zero()).then(|| name("HYPE")));
+            let held = |symbol: &VenueSymbol| {
+                let foreign =
+                    if ledger.is_funded(&account) { ledger.external_quantity(&account, symbol).unwrap_or_default() } else { self.foreign };
+                ledger.net_quantity(&account, symbol).plus(foreign).expect("it fits")
+            };
+            let positions = symbols.into_iter().map(|symbol| NetPosition { quantity: held(&symbol), cost: None, symbol }).collect();
             let snapshot = self.snapshot(orders, positions);
             tasks.extend(self.kernel.snapshot(self.now, account, Ok(snapshot)));
         }
@@ -236,6 +305,7 @@ impl Bench {
             quantity: filled,
             fee: Fee { asset: name("USDC"), amount: name("0.1") },
             at: self.now.wall,
+            cause: None,
         };
         let status = if filled == quantity { OrderStatus::Filled } else { OrderStatus::Canceled };
         let fills = if filled.is_zero() { Vec::new() } else { vec![fill] };
@@ -274,4 +344,8 @@ pub(crate) fn placed(tasks: &[Task]) -> Vec<ClientOrderId> {
         .iter()
         .filter_map(|task| if let Task::Place { order, .. } = task { Some(order.client_order_id().clone()) } else { None })
         .collect()
+}
+
+pub(crate) fn limit(text: &str) -> Limits {
+    Limits { max_notional: Some(name(text)), ..Limits::default() }
 }

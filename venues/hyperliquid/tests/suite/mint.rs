@@ -165,6 +165,7 @@ fn filled(entry: &Prepared) -> OrderReport {
         quantity: request.quantity,
         fee: Fee { asset: parse("USDC"), amount: parse("0.01") },
         at: now().wall,
+        cause: None,
     };
     OrderReport {
         client_order_id: entry.client_order_id().clone(),

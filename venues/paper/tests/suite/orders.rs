@@ -191,7 +191,7 @@ fn a_snapshot_tells_everything_or_what_is_new() {
     };
     let all = snapshot(None);
     assert_eq!((all.orders.len(), all.fills.len()), (2, 1));
-    assert_eq!(format!("{:?}", all.positions), "[NetPosition { symbol: HYPE/USDC, quantity: 9.99 }]");
+    assert_eq!(format!("{:?}", all.positions), "[NetPosition { symbol: HYPE/USDC, quantity: 9.99, cost: None }]");
     assert_eq!(all.balances.len(), 2);
     let new = snapshot(Some(all.at));
     assert_eq!((new.orders.len(), new.fills.len()), (1, 0), "what rests is always told");
