@@ -134,7 +134,9 @@ fn field_9_a_fill_after_proven_absence_ends_the_attempt_that_was_to_follow() {
     let found = late(&desk, &order, OrderStatus::Filled, &[("t1", "10")]);
     desk.report("main", found);
     desk.pass(MINUTE);
-    assert_eq!(desk.held.len(), 1, "no second order ever leaves");
+    let number = desk.kernel.execution_of(&name("s")).expect("the journal reads").expect("it was taken");
+    let record = desk.kernel.execution(number).expect("the journal reads").expect("it is there");
+    assert_eq!(record.legs[0].orders.len(), 1, "no second entry is ever prepared; what else left is its stop");
     assert_eq!((desk.outcomes("s"), desk.ours("one", "main")), (vec!["filled:".to_owned()], "10".to_owned()));
     assert_eq!(reserved(&desk), "0");
 }
