@@ -53,7 +53,7 @@ impl Step<'_> {
         };
         let Some(symbol) = &leg.plan.symbol else { return };
         let planned = self.book.is_planned(at);
-        let its_turn = record.purpose() == Purpose::Entry
+        let its_turn = record.purpose() != Purpose::Close
             || (self.book.closing(&leg.plan.account, symbol).is_none() && self.closes_asked(&leg.plan.account, symbol) < CLOSES_ASKED);
         let account_ready = self.live.accounts.get(&leg.plan.account).is_some_and(|account| account.ready);
         let asked = self.live.asked_ready.contains(&at) || self.live.gathered.contains_key(&at);
