@@ -157,7 +157,8 @@ const PARTS: u64 = 12;
 /// Counts what happened within a window, in the same few bytes however much that is. What it says is of the latest 11 to 12 parts.
 #[derive(Debug, Clone, Default)]
 struct Tally {
-    parts: [u32; PARTS as usize],
+    /// As many as [`PARTS`] says.
+    parts: [u32; 12],
     /// The latest part that was counted in, since the clock began.
     latest: u64,
 }
