@@ -16,7 +16,7 @@ const SPOT: &str = r#"
 id = "spot-paper"
 venue = "spot"
 market = "spot"
-paper = { preset = "spot", balance = "10000", prices = { fixed = { HYPE = "38.1", BTC = "97000" } } }
+paper = { preset = "spot", balance = "10000", prices = { fixed = { "HYPE/USDC" = "38.1", "BTC/USDC" = "97000" } } }
 
 [[agent]]
 id = "demo"
