@@ -91,7 +91,10 @@ impl Run {
 /// Ends the engine. Where it runs stops that no venue can hold it stays instead, says so, and ends at the next interrupt: someone who has
 /// read what it means asks once more, while a second interrupt given before that, in haste, does nothing.
 async fn end(mut backend: Backend, leave_unprotected: bool, stop: &mut Stop, output: Output) -> Result<Done, CommandError> {
-    while !leave_unprotected {
+    if leave_unprotected {
+        return backend.close().await;
+    }
+    loop {
         let Some(exposed) = backend.end().await? else { return Ok(Done::Well) };
         stop.forget().await;
         output.note(&format!(
@@ -109,7 +112,6 @@ async fn end(mut backend: Backend, leave_unprotected: bool, stop: &mut Stop, out
             }
         }
     }
-    backend.close().await
 }
 
 struct Running {

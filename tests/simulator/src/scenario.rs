@@ -158,8 +158,8 @@ impl Scenario {
             let quantity = name(&format!("{}.{:02}", random.below(30), 1 + random.below(99)));
             let outside = match random.below(8) {
                 0..=3 => Outside::Trade(if random.chance(50) { Side::Buy } else { Side::Sell }, quantity),
-                4 => Outside::Funding(name(*random.pick(&["0.0001", "-0.00025"]))),
-                5 | 6 => Outside::Money(name(*random.pick(&["250.55", "-1200.07"]))),
+                4 => Outside::Funding(name(random.pick::<&str>(&RATES))),
+                5 | 6 => Outside::Money(name(random.pick::<&str>(&SUMS))),
                 _ => Outside::Force(quantity, *random.pick(&[FillCause::Liquidation, FillCause::Deleveraging])),
             };
             let at = random.below(last + 10_000);
@@ -371,6 +371,11 @@ fn script(random: &mut Random) -> Vec<(u64, Action)> {
     }
     script
 }
+
+/// Funding that an exchange pays all of a sudden.
+const RATES: [&str; 2] = ["0.0001", "-0.00025"];
+/// Money that comes and goes.
+const SUMS: [&str; 2] = ["250.55", "-1200.07"];
 
 /// Close enough to the entry that prices reach them within a history.
 const EXITS: [&str; 8] = [
