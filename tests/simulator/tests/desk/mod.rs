@@ -1,5 +1,7 @@
 //! One kernel and one real paper exchange, turned by hand: time passes when told to, answers come at once or when the test gives them.
 
+#![allow(dead_code, reason = "each file of tests needs its own part of it")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
@@ -114,6 +116,11 @@ impl Desk {
     }
 
     pub(crate) fn on(config: Config, drift: DriftPolicy) -> Self {
+        Self::with(config, drift, |_| {})
+    }
+
+    /// One whose configuration is changed before it opens.
+    pub(crate) fn with(config: Config, drift: DriftPolicy, change: impl FnOnce(&mut Setup)) -> Self {
         let now = Now { wall: name("2026-01-01T00:00:00Z"), monotonic: 1_000_000 };
         let server = Server::new(Arc::new(config.clone()), Store::memory(), now.wall).expect("the configuration is valid");
         let counter = Arc::new(Mutex::new(Counter { server, now: now.wall, token: 0, updates: Vec::new() }));
@@ -131,7 +138,7 @@ impl Desk {
             stops: Default::default(),
             approval: None,
         };
-        let setup = Setup {
+        let mut setup = Setup {
             venues,
             accounts: config.accounts.keys().map(|account| (account.clone(), account_setup.clone())).collect(),
             agents: ["one", "two"].iter().map(|agent| (name(agent), AgentSetup::default())).collect(),
@@ -142,6 +149,7 @@ impl Desk {
             timing: Timing::default(),
             breakers: Default::default(),
         };
+        change(&mut setup);
         let accounts = config.accounts.keys().map(|account| {
             let link = Arc::new(Straight(Arc::clone(&counter)));
             Arc::new(PaperAccount::new(account.clone(), Arc::clone(&venue), link)) as Arc<dyn Account>
@@ -214,7 +222,20 @@ impl Desk {
         self.happens(|exchange, now| exchange.trade_by_hand(now, &account, &symbol, side, quantity)).expect("the exchange takes it")
     }
 
-    fn quote(&mut self) {
+    /// The price of HYPE from now on, at an exchange that trades at live prices.
+    pub(crate) fn price(&mut self, price: &str) {
+        self.price_at_exchange(price);
+        self.quote();
+    }
+
+    /// The same, before the engine hears of it.
+    pub(crate) fn price_at_exchange(&mut self, price: &str) {
+        let (now, price) = (self.now.wall, name(price));
+        self.counter().server.give_quotes(now, [Quote { symbol: name("HYPE"), bid: price, ask: price, at: now }]);
+        self.set_time(self.now.monotonic);
+    }
+
+    pub(crate) fn quote(&mut self) {
         let now = self.now.wall;
         let quotes = self.counter().server.quotes(now);
         for quote in quotes {
@@ -362,6 +383,16 @@ impl Desk {
             }
             Task::Changed { .. } | Task::Recovered { .. } => Vec::new(),
         }
+    }
+
+    /// How many commands were answered so far.
+    pub(crate) fn answered(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// What was answered since.
+    pub(crate) fn answered_since(&self, before: usize) -> Vec<Result<(), String>> {
+        self.answers[before..].to_vec()
     }
 
     pub(crate) fn book(&self) -> &Book {
