@@ -1,6 +1,8 @@
 //! What happens on an account without an order of ours: money that moves, trades of others, liquidations. Each is booked once, under the
 //! venue's own name, with who bears it.
 
+use std::time::Duration;
+
 use rust_decimal::Decimal;
 
 use super::sharing::{pro_rata, shrink};
@@ -15,6 +17,9 @@ use crate::model::number::{Amount, NumberError, SignedQuantity};
 use crate::model::order::FillReport;
 use crate::model::time::Timestamp;
 use crate::venue::AccountSnapshot;
+
+/// For how long it need not be written down up to when all is known.
+const UNSAID: Duration = Duration::from_secs(600);
 
 /// Something that a venue tells beside our orders.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +96,12 @@ impl Step<'_> {
                 News::Movement(movement) => self.take_movement(account, id, movement),
                 News::Fill(fill) => self.take_foreign(account, id, fill),
             }
+        }
+        // Not with every comparison: a restart asks the venue from here on, and may well ask for a little more.
+        let explained = self.live.accounts.get(account).is_some_and(|live| live.suspicion.is_empty());
+        if explained && self.book.known_until(account).is_some_and(|known| snapshot.at.since(known) > UNSAID) {
+            let since = super::recovery::earlier(snapshot.at);
+            self.emit(Event::Followed { account: account.clone(), since, until: snapshot.at, known: Vec::new() });
         }
     }
 

@@ -464,10 +464,11 @@ impl Book {
         self.seen.get(account).copied()
     }
 
-    /// The latest instant, by the venue's clock, up to which what happened on an account is known.
+    /// The instant, by the venue's clock, up to which the journal says that all was told that happened on an account. Reports on orders of ours
+    /// say nothing of what others did before them, so that they count only as long as nobody else is followed.
     #[must_use]
     pub fn known_until(&self, account: &AccountId) -> Option<Timestamp> {
-        self.seen(account).max(self.told.get(account).map(Told::latest))
+        self.told.get(account).map(Told::latest).or_else(|| self.seen(account))
     }
 
     /// Whether what happens to an account without us is booked: from its first snapshot on.
@@ -569,9 +570,10 @@ impl Book {
             Event::External { account, symbol, quantity, basis, .. } => {
                 self.ledger.set_external(account, symbol, *quantity, basis.as_ref());
             }
-            Event::Followed { account, since, until, known } => {
-                self.told.insert(account.clone(), Told::from(*since, *until, known));
-            }
+            Event::Followed { account, since, until, known } => match self.told.get_mut(account) {
+                Some(told) => told.advance(*until),
+                None => drop(self.told.insert(account.clone(), Told::from(*since, *until, known))),
+            },
             Event::Adjusted(adjustment) => self.adjust_books(adjustment)?,
             Event::GroupDecided { execution, deployment, stands, why } => {
                 self.decide_group(*execution, deployment, GroupVerdict { stands: *stands, why: why.clone() })?;

@@ -32,6 +32,13 @@ pub(super) struct Truth {
     at: crate::model::time::Timestamp,
 }
 
+impl Truth {
+    /// When, by the venue's clock.
+    pub(super) const fn at(&self) -> crate::model::time::Timestamp {
+        self.at
+    }
+}
+
 impl From<&AccountSnapshot> for Truth {
     fn from(snapshot: &AccountSnapshot) -> Self {
         Self { positions: snapshot.positions.clone(), balances: snapshot.balances.clone(), at: snapshot.at }
@@ -196,6 +203,12 @@ impl Step<'_> {
             return self.effect(refused(format!("{account} has not been compared with its venue yet")));
         }
         let found: Vec<(VenueSymbol, Difference)> = live.suspicion.iter().map(|(place, found)| (place.symbol.clone(), *found)).collect();
+        let outdated = |(symbol, found): &&(VenueSymbol, Difference)| {
+            !self.book.is_moving(account, symbol) && self.book.ledger().venue_quantity(account, symbol) != Ok(found.ours)
+        };
+        if let Some((symbol, _)) = found.iter().find(outdated) {
+            return self.effect(refused(format!("our books of {symbol} have changed since {account} was compared; compare it once more")));
+        }
         let why = format!("adopted by a person: {reason}");
         for (symbol, difference) in found {
             if !self.book.is_moving(account, &symbol) {

@@ -62,7 +62,10 @@ impl Step<'_> {
 
     /// Fetches the venue's truth about an account, unless that is under way.
     pub(super) fn fetch(&mut self, account: &AccountId) {
-        let since = self.book.known_until(account).map(earlier);
+        // What explains a difference may have been told late: then it is asked for from further back.
+        let explained = self.live.accounts.get(account).filter(|live| live.suspicion.is_empty());
+        let compared = explained.and_then(|live| live.truth.as_ref()).map(Truth::at);
+        let since = self.book.known_until(account).max(compared).map(earlier);
         let venue = self.setup.accounts.get(account).map(|account| &account.venue);
         let Some(live) = self.live.accounts.get_mut(account) else { return };
         if let Some(venue) = venue.filter(|venue| !self.setup.venues.contains_key(*venue)) {

@@ -30,7 +30,12 @@ impl Told {
         at < self.since || self.ids.contains_key(id)
     }
 
-    /// When the latest of what was booked happened.
+    /// Everything up to an instant was told, whether there was anything to book or not.
+    pub(super) fn advance(&mut self, until: Timestamp) {
+        self.latest = self.latest.max(until);
+    }
+
+    /// Up to when everything is known to have been told.
     pub(super) const fn latest(&self) -> Timestamp {
         self.latest
     }

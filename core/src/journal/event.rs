@@ -520,7 +520,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         basis: Option<Basis>,
     },
-    /// From here on what happens to an account without us is booked; what was before is in what it held.
+    /// From here on what happens to an account without us is booked; what was before is in what it held. Said again, from time to time, it only
+    /// says up to when all is known, so that a restart need not ask for more than a short while.
     Followed {
         /// The account.
         account: AccountId,
