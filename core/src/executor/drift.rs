@@ -22,6 +22,8 @@ use crate::venue::AccountSnapshot;
 pub(super) struct Difference {
     pub(super) at_venue: SignedQuantity,
     pub(super) ours: SignedQuantity,
+    /// Whether it was seen twice in a row: a snapshot may cross a fill on its way.
+    pub(super) is_certain: bool,
 }
 
 /// What a venue last said an account holds.
@@ -202,7 +204,8 @@ impl Step<'_> {
         if live.truth.is_none() {
             return self.effect(refused(format!("{account} has not been compared with its venue yet")));
         }
-        let found: Vec<(VenueSymbol, Difference)> = live.suspicion.iter().map(|(place, found)| (place.symbol.clone(), *found)).collect();
+        let found: Vec<(VenueSymbol, Difference)> =
+            live.suspicion.iter().filter(|(_, found)| found.is_certain).map(|(place, found)| (place.symbol.clone(), *found)).collect();
         let outdated = |(symbol, found): &&(VenueSymbol, Difference)| {
             !self.book.is_moving(account, symbol) && self.book.ledger().venue_quantity(account, symbol) != Ok(found.ours)
         };

@@ -292,8 +292,10 @@ impl Step<'_> {
                 live.suspicion.remove(&place);
                 continue;
             }
-            let found = Difference { at_venue, ours };
-            let seen_before = live.suspicion.insert(place, found) == Some(found);
+            let before = live.suspicion.get(&place);
+            let seen_before = before.is_some_and(|before| before.at_venue == at_venue && before.ours == ours);
+            let found = Difference { at_venue, ours, is_certain: seen_before };
+            live.suspicion.insert(place, found);
             suspicious = true;
             if seen_before {
                 let words = format!("the venue holds {at_venue} {symbol}, our books say {ours}");
