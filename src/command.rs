@@ -123,7 +123,7 @@ enum Verb {
     Cancel(cancel::Cancel),
     /// Settle an order whose fate no evidence tells
     Resolve(resolve::Resolve),
-    /// Stop new orders now, cancel what rests, flatten positions; lasts until `resume`, also across restarts
+    /// Stop new orders, cancel what rests, flatten; lasts until `resume`, also across restarts
     Kill(latch::Kill),
     /// Lift a kill switch
     Resume(latch::Resume),

@@ -53,11 +53,27 @@ const POSITIONS: &[Column] = &[
     number("mark", "mark_price"),
     number("unrealized", "unrealized_pnl"),
     number("realized", "realized_pnl"),
+    text("stop", "protection"),
 ];
 
 /// Positions as a table.
 pub(crate) fn positions_table<'a>(rows: impl IntoIterator<Item = &'a Value>, nothing: &str) -> String {
-    table(rows, POSITIONS, nothing)
+    let rows: Vec<&Value> = rows.into_iter().collect();
+    let mut out = table(rows.iter().copied(), POSITIONS, nothing);
+    for row in rows {
+        for exit in row["exits"].as_array().into_iter().flatten() {
+            let at = |key: &str| exit.get(key).and_then(Value::as_str).map(clean);
+            let stop = at("stop_price")
+                .map(|price| format!("stop at {price} ({} price, {})", shown(exit.get("source")), shown(exit.get("protection"))));
+            let profit = at("take_profit_price").map(|price| format!("take profit at {price}"));
+            let both: Vec<String> = stop.into_iter().chain(profit).collect();
+            if !both.is_empty() {
+                let whose = format!("{} {}, {}", shown(row.get("account")), shown(row.get("instrument")), shown(exit.get("signal")));
+                out.push_str(&format!("\n{}", wrapped(&format!("{whose}: {}", both.join(", ")))));
+            }
+        }
+    }
+    out
 }
 
 const ORDERS: &[Column] = &[
@@ -101,7 +117,10 @@ async fn list(options: &Options, request: Request, columns: &[Column], nothing: 
 
 /// `omnivenue positions`.
 pub(crate) async fn positions(options: &Options) -> Result<Done, CommandError> {
-    list(options, Request::Positions, POSITIONS, "no positions").await
+    let (config, _) = options.load()?;
+    let answer = Backend::reading(&config).await?.ask(Request::Positions).await?;
+    options.output().either(&answer, || positions_table(answer.as_array().into_iter().flatten(), "no positions"))?;
+    Ok(Done::Well)
 }
 
 /// `omnivenue orders`.

@@ -130,7 +130,7 @@ fn what_the_configuration_does_not_know_is_refused_and_its_id_stays_free() {
     check(&["--asset", "HYPE", "--agent", "nobody"], &["agent nobody has no deployment", "the agents are demo"]);
     check(&["--asset", "HYPE", "--venues", "okx"], &["venue okx is not enabled for agent demo", "hyperliquid, ostium"]);
     let events = home.run(&["events", "--json"]).well();
-    let allowed = ["\"started\"", "\"funded\""];
+    let allowed = ["\"started\"", "\"funded\"", "\"followed\""];
     assert!(events.lines().all(|line| allowed.iter().any(|kind| line.contains(kind))), "{events}");
     assert_eq!((home.orders_at("hyperliquid"), home.orders_at("ostium")), (0, 0));
     let execution = home.execution(&["signal", "--id", "s-1", "--notional", "500", "--long", "--asset", "HYPE"]);
@@ -417,10 +417,10 @@ fn a_journal_that_was_tampered_with_is_not_opened() {
     let journal = home.file(".omnivenue/journal.db");
     let conn = rusqlite::Connection::open(&journal).unwrap();
     let changed =
-        conn.execute("UPDATE entries SET body = replace(body, '12.99', '12.98') WHERE kind = 'reported' AND seq = 7", []).unwrap();
+        conn.execute("UPDATE entries SET body = replace(body, '12.99', '12.98') WHERE kind = 'reported' AND seq = 9", []).unwrap();
     assert_eq!(changed, 1);
     drop(conn);
-    let words = ["the journal's hash chain is broken", "entry 7", "omnivenue journal verify"];
+    let words = ["the journal's hash chain is broken", "entry 9", "omnivenue journal verify"];
     let orders = home.orders_at("hyperliquid");
     for verb in [&["signal", "--asset", "HYPE", "--long", "--notional", "500"][..], &["run"], &["close", "--all"], &["kill"]] {
         home.run(verb).failed(1, &words);

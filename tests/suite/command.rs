@@ -199,7 +199,7 @@ fn doctor_and_journal_look_while_the_engine_runs_and_after() {
         exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
         events.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
     );
-    assert_eq!(exported.len(), 8);
+    assert_eq!(exported.len(), 10);
     assert!(exported.iter().zip(&events).all(|(entry, event)| entry["event"] == event["event"] && entry["seq"] == event["seq"]));
     assert_eq!(exported.last().unwrap()["hash"], head.as_str());
     home.run(&["journal", "export", "-o", "journal.jsonl"]).well();
@@ -207,7 +207,7 @@ fn doctor_and_journal_look_while_the_engine_runs_and_after() {
 
     home.run(&["journal", "backup", "copy.db"]).well();
     let copied = omnivenue::sqlite::verify(&home.file("copy.db"), &ChainKey::default(), Some(&head)).unwrap();
-    assert_eq!(copied.entries, 8);
+    assert_eq!(copied.entries, 10);
     home.run(&["journal", "backup", "copy.db"]).failed(1, &["copy.db", "exists already"]);
 
     assert_eq!(engine.terminate().code(), 0);
@@ -274,7 +274,7 @@ fn a_second_engine_is_told_whose_the_journal_is() {
     assert_eq!(orders(&home), [0, 0]);
     // Only looking is always allowed.
     assert_eq!(home.json(&["status"])["running"], false);
-    assert_eq!(home.json(&["journal", "verify"])["entries"], 3);
+    assert_eq!(home.json(&["journal", "verify"])["entries"], 5);
     let (running, _) = engine.kill();
     assert!(running);
     filled(&home.execution(&first("s-1")));

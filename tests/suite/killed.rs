@@ -105,7 +105,9 @@ silence_for = "200ms"
             writeln!(text, "[[agent]]\nid = \"{agent}\"\n[[deployment]]\nid = \"{agent}\"\nagent = \"{agent}\"\naccounts = {accounts}")
                 .unwrap();
         }
-        text + "[timing]\nleg_deadline = \"1s\"\nmax_attempts = 20\nbackoff_min = \"20ms\"\nbackoff_max = \"1s\"\nreconcile_every = \"5s\"\n"
+        // Everything fails here all the time, and nothing may be kept from it.
+        text + "[timing]\nleg_deadline = \"1s\"\nmax_attempts = 20\nbackoff_min = \"20ms\"\nbackoff_max = \"1s\"\nreconcile_every = \"5s\"\n\
+         [breakers]\nerrors_high = 1000000\nerrors_critical = 1000000\nlatency_high = \"1h\"\nstale_high = \"1h\"\nunknown_high = \"1h\"\n"
     }
 
     /// A folder with the signals, the candles and the configuration of the first life.

@@ -20,6 +20,7 @@ mod handover;
 mod isolation;
 mod kill;
 mod killed;
+mod naked;
 mod recalled;
 mod secrets;
 mod steps;
