@@ -33,7 +33,8 @@ impl Step<'_> {
             return;
         }
         let (code, tries) = (duty.why.code.clone(), duty.tries);
-        if self.book.ledger().reducible(&PositionKey::of(lot)).is_ok_and(|quantity| quantity.is_zero()) {
+        let reducible = self.book.ledger().reducible(&PositionKey::of(lot)).unwrap_or_default();
+        if reducible < self.left_of(lot) && !is_tradable(self.setup, self.live, lot, reducible) {
             // Somebody else closed it: there is nothing to sell, and no use in trying again and again. Whoever settles that goes on from here.
             self.check_cover(&lot.account, &lot.instrument, None);
             if self.book.duty(lot).is_none() {
@@ -86,16 +87,19 @@ impl State {
 }
 
 fn is_dust(setup: &Setup, book: &Book, live: &Live, lot: &Lot) -> bool {
-    let Some(account) = setup.accounts.get(&lot.account) else { return false };
-    let Some(venue) = setup.venues.get(&account.venue) else { return false };
-    let Some(instrument) = venue.instruments.get(&lot.instrument) else { return false };
-    let Some(mark) = live.marks.get(&(account.venue.clone(), lot.instrument.clone())) else { return false };
-    let Ok(left) = book.ledger().left_of(lot) else { return false };
+    book.ledger().left_of(lot).is_ok_and(|left| !left.is_zero() && !is_tradable(setup, live, lot, left))
+}
+
+/// Whether so much of a lot can be sold or bought at all; it can, as long as the venue or its price is not known.
+fn is_tradable(setup: &Setup, live: &Live, lot: &Lot, quantity: Quantity) -> bool {
+    let Some(account) = setup.accounts.get(&lot.account) else { return true };
+    let Some(venue) = setup.venues.get(&account.venue) else { return true };
+    let Some(instrument) = venue.instruments.get(&lot.instrument) else { return true };
+    let quantity = instrument.floor_quantity(quantity);
+    let Some(mark) = live.marks.get(&(account.venue.clone(), lot.instrument.clone())) else { return !quantity.is_zero() };
     let reduces = venue.capabilities.orders.reduce_only && instrument.market == Market::Perp;
     // What is large in whole is closed in parts that are not refused.
-    let quantity = instrument.floor_quantity(left);
-    !left.is_zero()
-        && (quantity.is_zero() || quantity < instrument.max_quantity && instrument.check_order(quantity, *mark, reduces).is_err())
+    !quantity.is_zero() && (quantity >= instrument.max_quantity || instrument.check_order(quantity, *mark, reduces).is_ok())
 }
 
 /// The id of an execution that the engine begins by itself.

@@ -144,6 +144,7 @@ pub(crate) fn clear_entry(book: &Book, leg: &LegRecord, attached: Vec<AttachedEx
         ));
     }
     let request = leg.plan.request(Purpose::Entry).ok_or_else(no_order)?;
+    let attached = if attached.is_empty() { request.attached } else { attached };
     Ok(Cleared(OrderRequest { attached, ..request }))
 }
 

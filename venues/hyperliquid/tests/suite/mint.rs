@@ -8,7 +8,6 @@ use std::sync::Arc;
 use omnivenue_core::engine::{Batch, Kernel, Task};
 use omnivenue_core::executor::{Input, Setup};
 use omnivenue_core::journal::{Entry, Failure, IndexKey, Journal, Journaled, MemoryStore};
-use omnivenue_core::model::close::{CloseRequest, CloseTarget};
 use omnivenue_core::model::exit::{ExitKind, Trigger};
 use omnivenue_core::model::ids::AccountId;
 use omnivenue_core::model::order::{AttachedExit, Balance, Fee, FillReport, OrderReport, OrderRequest, OrderStatus, Purpose};
@@ -50,7 +49,11 @@ struct Life {
 }
 
 impl Mint {
-    pub(crate) fn new(setup: Setup, hyperliquid: &Arc<Hyperliquid>, account: &Arc<HyperliquidAccount>, quotes: Vec<Quote>) -> Self {
+    pub(crate) fn new(mut setup: Setup, hyperliquid: &Arc<Hyperliquid>, account: &Arc<HyperliquidAccount>, quotes: Vec<Quote>) -> Self {
+        // Exits travel with an entry where a test says so, and not otherwise.
+        for exits in setup.venues.values_mut().filter_map(|venue| venue.capabilities.exits.as_mut()) {
+            exits.attached = false;
+        }
         Self { setup, hyperliquid: Arc::clone(hyperliquid), account: Arc::clone(account), quotes, count: 0 }
     }
 
@@ -125,20 +128,18 @@ impl Mint {
     /// A journal in which an entry has filled, and it was decided to keep an exit of it at the venue.
     async fn protecting(&mut self, signal: Value, quantity: &str, exit: Exit<'_>) -> MemoryStore {
         let mut life = Life::begin(self, MemoryStore::new()).await;
-        let signal = self.signal(signal);
-        let id = signal.id.clone();
-        let tasks = life.kernel.execute(now(), signal, 1);
+        let kind = if exit.0 == ExitKind::StopLoss { "stop_loss" } else { "take_profit" };
+        let mut change = signal;
+        change["exits"] = json!({kind: {"price": exit.1}});
+        let tasks = life.kernel.execute(now(), self.signal(change), 1);
         life.turn(tasks).await;
         let entry = life.placed.pop().unwrap_or_else(|| panic!("{}", life.story()));
-        let filled = Input::Placed { order: entry.client_order_id().clone(), result: Ok(filled(&entry)) };
-        let tasks = life.kernel.input(now(), filled);
-        life.turn(tasks).await;
+        drop(life.kernel.input(now(), Input::Placed { order: entry.client_order_id().clone(), result: Ok(filled(&entry)) }));
         self.count += 1;
-        let close = CloseRequest::new(parse(&format!("minted-{}", self.count)), CloseTarget::Signal(id.clone()));
-        let protect = json!({"protect": {"id": close.id, "entry": {"execution": 1, "leg": 0}, "signal": id}});
-        drop(life.kernel.close(now(), close, 2));
+        // The name of an order follows from the id of what it is for.
+        let id = format!("minted-{}", self.count);
         life.write("admitted", |body| {
-            body["command"] = protect.clone();
+            body["command"]["protect"]["id"] = json!(id);
             let order = &mut body["legs"][0]["order"];
             order["quantity"] = json!(quantity);
             order["worst_price"] = json!(exit.2);
