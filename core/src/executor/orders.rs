@@ -517,7 +517,8 @@ impl Step<'_> {
         for at in planned {
             self.live.asked_ready.remove(&at);
             // With one leg its whole group may have ended.
-            if self.book.is_planned(at) {
+            let waits = self.book.leg(at).is_some_and(|leg| matches!(leg.state, LegState::AwaitingApproval { .. }));
+            if waits || self.book.is_planned(at) {
                 self.end_leg(at, Outcome::Canceled, Reason::new("canceled", "canceled before anything was sent"));
             }
         }
