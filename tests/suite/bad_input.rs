@@ -426,10 +426,10 @@ fn a_journal_that_was_tampered_with_is_not_opened() {
         home.run(verb).failed(1, &words);
         assert_eq!(home.json_error(1, verb)["code"], "journal_broken");
     }
-    home.run(&["journal", "verify"]).failed(1, &["entry 7"]);
+    home.run(&["journal", "verify"]).failed(1, &["entry 9"]);
     let doctor = home.run(&["doctor", "--json"]);
     assert_eq!(doctor.code(), 1);
-    contains(&doctor.stdout, &["journal chain", "entry 7"]);
+    contains(&doctor.stdout, &["journal chain", "entry 9"]);
     assert_eq!(home.orders_at("hyperliquid"), orders);
 }
 

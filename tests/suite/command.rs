@@ -133,12 +133,12 @@ fn a_second_terminal_sees_and_steers_the_engine_that_runs() {
     let events = eventually("all entries are durable", || {
         let events = home.run(&["events", "--json"]).well();
         let events: Vec<EventEntry> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        (events.len() == 8).then_some(events)
+        (events.len() == 10).then_some(events)
     });
     assert!(events.iter().zip(1..).all(|(entry, seq)| entry.seq == seq), "numbered without a gap: {events:?}");
     let kinds: Vec<&str> = events.iter().map(|entry| typed::<Event>(entry.event.clone()).kind()).collect();
-    assert_eq!(kinds[..4], ["started", "funded", "funded", "admitted"]);
-    assert_eq!(kinds[4..], ["prepared", "prepared", "reported", "reported"]);
+    assert_eq!(kinds[..6], ["started", "funded", "followed", "funded", "followed", "admitted"]);
+    assert_eq!(kinds[6..], ["prepared", "prepared", "reported", "reported"]);
     let follower = home.start(&["events", "--json", "--since", &events.len().to_string(), "--follow"]);
 
     contains(&home.run(&["kill", "--reason", "lunch"]).well(), &["stopped: all"]);
@@ -178,19 +178,19 @@ fn doctor_and_journal_look_while_the_engine_runs_and_after() {
     let mut engine = stay(&home);
     engine.tell(&signal("s-1", "demo", "HYPE", "500"));
     engine.line().unwrap();
-    eventually("all entries are durable", || (home.json(&["status"])["health"]["durable_seq"] == 8).then_some(()));
+    eventually("all entries are durable", || (home.json(&["status"])["health"]["durable_seq"] == 10).then_some(()));
 
     let check = |engine: &str| {
         let doctor = home.json(&["doctor"]);
         assert_eq!(doctor["ok"], true, "{doctor}");
-        contains(&doctor.to_string(), &["journal chain", "8 entries", engine]);
+        contains(&doctor.to_string(), &["journal chain", "10 entries", engine]);
         let verified = home.json(&["journal", "verify"]);
-        assert_eq!(verified["entries"], 8);
+        assert_eq!(verified["entries"], 10);
         verified["head"].as_str().unwrap().to_owned()
     };
     let head = check(&format!("running as process {}", engine.id()));
     let found = home.json(&["journal", "verify", "--head", &head]);
-    assert_eq!(found["expected_at"], 8);
+    assert_eq!(found["expected_at"], 10);
     home.run(&["journal", "verify", "--head", &"ab".repeat(32)]).failed(1, &["no entry of the journal has the hash", &"ab".repeat(32)]);
 
     let exported = home.run(&["journal", "export"]).well();
@@ -213,7 +213,7 @@ fn doctor_and_journal_look_while_the_engine_runs_and_after() {
     assert_eq!(engine.terminate().code(), 0);
     assert_eq!(check("not running"), head);
     std::fs::remove_file(home.file(".omnivenue/journal.views.db")).unwrap();
-    assert_eq!(home.json(&["journal", "rebuild-views"])["entries"], 8);
+    assert_eq!(home.json(&["journal", "rebuild-views"])["entries"], 10);
     let views = rusqlite::Connection::open(home.file(".omnivenue/journal.views.db")).unwrap();
     let fills: i64 = views.query_row("SELECT count(*) FROM fills", [], |row| row.get(0)).unwrap();
     assert_eq!(fills, 2);

@@ -41,7 +41,7 @@ fn at_venue(testnet: &Testnet, address: &str) -> (Decimal, Decimal, usize) {
 
 #[test]
 fn field_29_killed_between_entry_and_stop_no_position_is_left_without_one() {
-    let rounds = std::env::var("OMNIVENUE_ROUNDS").map_or(if full() { 200 } else { 6 }, |rounds| rounds.parse().unwrap());
+    let rounds = std::env::var("OMNIVENUE_ROUNDS").map_or(if full() { 200 } else { 40 }, |rounds| rounds.parse().unwrap());
     let testnet = testnet();
     let account = Config::built_in().hyperliquid.unwrap().accounts.remove(0);
     let address = account.address.to_lowercase();
@@ -73,7 +73,7 @@ fn field_29_killed_between_entry_and_stop_no_position_is_left_without_one() {
         while at_venue(&testnet, &address).0 == before && micros() < until {
             std::thread::sleep(Duration::from_micros(200));
         }
-        std::thread::sleep(Duration::from_micros(random.below(12_000)));
+        std::thread::sleep(Duration::from_micros(random.below(3_000)));
         let (killed, _) = process.kill();
         assert!(killed, "round {round}: it stays until it is killed");
         let (held, guarded, _) = at_venue(&testnet, &address);

@@ -270,7 +270,7 @@ fn no_secret_is_told_when_something_goes_wrong() {
     contains(&ended.stdout, &["SUITE_API_KEY is not set", "SUITE_CHAIN_KEY is not set"]);
     safe.said.push(("no key".into(), ended.stdout.into_bytes()));
     let conn = rusqlite::Connection::open(&journal).unwrap();
-    conn.execute("UPDATE entries SET body = replace(body, 'HYPE', 'HYPO') WHERE seq = 4", []).unwrap();
+    conn.execute("UPDATE entries SET body = replace(body, 'HYPE', 'HYPO') WHERE seq = 6", []).unwrap();
     drop(conn);
     contains(&safe.run(&["run"]), &["journal_broken"]);
     contains(&safe.run(&["journal", "verify"]), &["journal_broken"]);
