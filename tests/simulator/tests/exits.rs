@@ -73,7 +73,7 @@ fn names(desk: &Desk, kind: ExitKind) -> Vec<ClientOrderId> {
 }
 
 fn protection(desk: &Desk, id: &str) -> Option<Protection> {
-    let execution = desk.kernel.execution_of(&name(id)).unwrap().expect("it was taken");
+    let execution = desk.kernel.execution_of(&name(id)).expect("the journal reads").expect("it was taken");
     desk.kernel.state().protected(desk.kernel.setup(), LegRef { execution, leg: 0 }).map(|protected| protected.protection)
 }
 
