@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, Timing};
+use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, StopRequirement, Timing};
 use omnivenue_core::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
 use omnivenue_core::model::number::{Factor, Fraction, Notional, Price};
@@ -264,6 +264,8 @@ pub struct DeploymentConfig {
     /// Limits of this deployment.
     #[serde(serialize_with = "limits")]
     pub limits: Limits,
+    /// Where a stop must be: at the venue, or wherever it can be.
+    pub stops: StopRequirement,
     /// How long each signal carried out here waits for a person's yes; none is needed when absent. Of this and the agent's, the shorter counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<Duration>,

@@ -247,7 +247,7 @@ pub fn setup(config: &Config) -> Setup {
             agent: deployment.agent.clone(),
             accounts: shares.collect(),
             limits: deployment.limits,
-            stops: Default::default(),
+            stops: deployment.stops,
             approval: deployment.approval,
         };
         (deployment.id.clone(), setup)

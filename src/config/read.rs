@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, Timing};
+use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, StopRequirement, Timing};
 use omnivenue_core::model::ids::{Asset, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
 use omnivenue_core::model::number::{Factor, Fraction, Notional};
@@ -315,9 +315,10 @@ fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
     }
     let accounts = shares.iter().filter_map(share).collect();
     let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
+    let stops = section.choice("stops", &[("any", StopRequirement::Any), ("venue", StopRequirement::Venue)]).unwrap_or_default();
     let approval = approval(section);
     section.finish();
-    Some(DeploymentConfig { id: id?, agent: agent?, accounts, limits, approval })
+    Some(DeploymentConfig { id: id?, agent: agent?, accounts, limits, stops, approval })
 }
 
 /// How long a signal waits for a person's yes, where it needs one.
@@ -421,6 +422,9 @@ fn timing(section: &Section<'_>) -> Timing {
         backoff_max: positive("backoff_max", "30s", defaults.backoff_max),
         reconcile_every: positive("reconcile_every", "30s", defaults.reconcile_every),
         reconcile_idle: section.count("reconcile_idle", "a whole number, 1 to 100").unwrap_or(defaults.reconcile_idle),
+        protection_deadline: positive("protection_deadline", "5s", defaults.protection_deadline),
+        group_deadline: positive("group_deadline", "10s", defaults.group_deadline),
+        stop_move_every: positive("stop_move_every", "2s", defaults.stop_move_every),
         ..defaults
     };
     if !(1..=100).contains(&timing.max_attempts) {

@@ -86,6 +86,8 @@ fn a_wrong_value_is_answered_with_what_fits() {
     check(with("leg_deadline = \"5s\"", "leg_deadline = \"0s\""), &["timing.leg_deadline", "must be longer"]);
     check(with("# drift = \"halt_entries\"", "drift = \"adapt\" #"), &["account[0].drift", "got \"adapt\"", "did you mean `adopt`?"]);
     check(with("# reconcile_idle = 4", "reconcile_idle = 0"), &["timing.reconcile_idle", "1 to 100"]);
+    check(with("# stops = \"any\"", "stops = \"exchange\""), &["stops", "exchange", "any", "venue"]);
+    check(with("# protection_deadline = \"5s\"", "protection_deadline = \"0s\""), &["timing.protection_deadline", "5s"]);
     check(with("max_attempts = 3", "max_attempts = 0"), &["timing.max_attempts", "1 to 100"]);
     check(with("max_attempts = 3", "max_attempts = -1"), &["timing.max_attempts", "got -1"]);
     check(with("backoff_min = \"100ms\"", "backoff_min = \"1h\""), &["timing.backoff_min", "longer than backoff_max"]);

@@ -117,7 +117,8 @@ fn alone(config: &Config, account: &AccountConfig) -> Config {
     let share = ShareConfig { account: account.id.clone(), allocation: None, fallback: None };
     let id = DOCTOR.parse().expect("a valid name");
     let agent = DOCTOR.parse().expect("a valid name");
-    alone.deployments = vec![DeploymentConfig { id, agent, accounts: vec![share], limits: Limits::default(), approval: None }];
+    alone.deployments =
+        vec![DeploymentConfig { id, agent, accounts: vec![share], limits: Limits::default(), stops: Default::default(), approval: None }];
     alone
 }
 
