@@ -220,8 +220,8 @@ impl Step<'_> {
         }
         let mut symbols: Vec<VenueSymbol> = self.book.ledger().instruments_of(account).cloned().collect();
         symbols.dedup();
-        // What is on its way there may be the very difference: it is known soon.
-        symbols.retain(|symbol| !self.book.is_moving(account, symbol));
+        // A close that is on its way there may be the very difference: it is known soon.
+        symbols.retain(|symbol| self.book.closing(account, symbol).is_none());
         symbols.iter().for_each(|symbol| self.cover(account, symbol, None, &why));
         if let Some(live) = self.live.accounts.get_mut(account) {
             live.suspicion.clear();
