@@ -11,7 +11,7 @@ use crate::ledger::PositionKey;
 use crate::model::close::Lot;
 use crate::model::execution::{LegState, Outcome, Reason, Timings};
 use crate::model::ids::{AccountId, ClientOrderId, VenueSymbol};
-use crate::model::number::Price;
+use crate::model::number::{Price, Quantity};
 use crate::model::order::{OrderEvent, OrderReport, OrderRequest, OrderState, Purpose};
 use crate::model::signal::LegPolicy;
 use crate::model::time::Timestamp;
@@ -23,6 +23,9 @@ const CLOSES_ASKED: usize = 2;
 
 /// How long the trades of an order may take to follow the answer that says how much traded, before they are asked for.
 const TRADES_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the entry of an exit that traded more than is held is asked for while it rests.
+const EARLY_TRIES: u32 = 8;
 
 /// Why a leg's order is not prepared now.
 enum Held {
@@ -405,17 +408,39 @@ impl Step<'_> {
     /// Whether an exit tells of trades while what it closes is not known yet: the entry is asked for first, and then the exit once more. Booked
     /// in the other order, the position would seem to have turned.
     fn precedes_its_entry(&mut self, at: LegRef, report: &OrderReport) -> bool {
-        let Some(Command::Protect(protect)) = self.book.execution(at.execution).map(|record| &record.admission.command) else {
+        let id = &report.client_order_id;
+        let Some(entry) = self.missing_entry(at, report) else {
+            self.live.early_exits.remove(id);
             return false;
         };
-        let traded = !report.fills.is_empty() || !report.filled_quantity.is_zero();
-        let undecided = |order: &&OrderRecord| matches!(order.state, OrderState::Sent | OrderState::Unknown { .. });
-        let entry = self.book.leg(protect.entry).and_then(|leg| leg.orders.iter().find(undecided));
-        let Some(entry) = entry.filter(|_| traded).map(|order| order.intent.client_order_id().clone()) else { return false };
+        let tries = self.live.early_exits.entry(id.clone()).or_default();
+        *tries += 1;
+        let tries = *tries;
+        let pause = self.backoff(tries);
         self.probe(&entry);
-        let pause = self.backoff(2);
-        self.wake_after(pause, Timer::Probe(report.client_order_id.clone()));
+        self.wake_after(pause, Timer::Probe(id.clone()));
         true
+    }
+
+    /// The order of an exit's entry that must have traded more than is booked, if what the exit traded cannot be without it. What rests may
+    /// have traded, or somebody else may hold what the exit took: it is asked for a few times, and then the trade is booked as it is.
+    fn missing_entry(&self, at: LegRef, report: &OrderReport) -> Option<ClientOrderId> {
+        let record = self.book.execution(at.execution)?;
+        let Command::Protect(protect) = &record.admission.command else { return None };
+        if report.fills.is_empty() && report.filled_quantity.is_zero() {
+            return None;
+        }
+        let (signal, entry) = self.book.find(protect.entry)?;
+        let left = signal.lot_of(entry).and_then(|lot| self.book.ledger().left_of(&lot).ok()).unwrap_or_default();
+        let told = report.fills.iter().try_fold(Quantity::ZERO, |sum, fill| sum.plus(fill.quantity)).ok()?;
+        let asked = self.live.early_exits.get(&report.client_order_id).copied().unwrap_or_default();
+        let missing = |order: &&OrderRecord| match order.state {
+            OrderState::Sent | OrderState::Unknown { .. } => true,
+            _ if order.filled.quantity < order.reported => told > left,
+            OrderState::Open { .. } => told > left && asked < EARLY_TRIES,
+            _ => false,
+        };
+        entry.orders.iter().find(missing).map(|order| order.intent.client_order_id().clone())
     }
 
     /// What follows when something became known of a leg's order.

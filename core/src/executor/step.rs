@@ -501,6 +501,8 @@ pub(super) struct Live {
     pub(super) exits_asked: BTreeMap<(LegRef, ExitKind), ExitAsked>,
     /// Cancels of exits under way, since when.
     pub(super) canceling: BTreeMap<ClientOrderId, u64>,
+    /// How often the entries of exits were asked for that told of trades before them.
+    pub(super) early_exits: BTreeMap<ClientOrderId, u32>,
     /// Closes that wait for exits to go, since when.
     pub(super) cleared_at: BTreeMap<LegRef, u64>,
     /// Undecided groups of legs, with their deadlines.

@@ -5,7 +5,8 @@ use crate::model::execution::Reason;
 use crate::model::instrument::Market;
 
 /// Refuses an entry opposite to another deployment's, or a foreign, position or order on the same account and instrument: at the venue the
-/// two would cancel out and neither could be reduced. Spot accounts hold balances: there a short entry may only sell what is ours.
+/// two would cancel out and neither could be reduced; and one to the side of a close that is on its way, since both together would open more
+/// than was admitted. Spot accounts hold balances: there a short entry may only sell what is ours.
 #[derive(Debug)]
 pub(super) struct Interest;
 
@@ -16,6 +17,16 @@ impl Gate for Interest {
 
     fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
         let (account, symbol) = (candidate.account(), &candidate.instrument.symbol);
+        let closing = view.book.closing(account, symbol).and_then(|id| view.book.order(id)).map(|order| &order.prepared().request);
+        if let Some(close) = closing.filter(|close| close.side == candidate.side) {
+            return Err(Reason::new(
+                "closing",
+                format!(
+                    "a {} order that closes {} {symbol} is on its way; a {} entry would take away what it closes",
+                    close.side, close.quantity, candidate.side
+                ),
+            ));
+        }
         let ledger = view.book.ledger();
         let own = ledger.position(&candidate.position_key()).map(|position| position.quantity()).unwrap_or_default();
         if candidate.terms.market == Market::Spot {

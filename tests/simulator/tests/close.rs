@@ -378,3 +378,20 @@ proptest! {
         prop_assert!(replay(&bench.store).unwrap().book == *bench.kernel.state().book(), "the state is not the fold of the journal");
     }
 }
+
+/// The close and the entry would both take from the same position: what the entry was admitted for would be opened twice over.
+#[test]
+fn nothing_opens_to_the_side_of_a_close_that_is_on_its_way() {
+    let mut bench = Bench::new(1, Default::default());
+    bench.opened_by("s", "one", "");
+    bench.close(request("c", CloseTarget::All));
+    let close = placed(&bench.commit().1).remove(0);
+    let short =
+        |id: &str| format!(r#"{{"id": "{id}", "agent": "one", "asset": "HYPE", "direction": "short", "sizing": {{"notional": "500"}}}}"#);
+    let signal = |id: &str| omnivenue_core::model::signal::Signal::from_json(&short(id)).unwrap();
+    bench.execute(signal("early"));
+    assert_eq!(bench.states("early"), ["refused:closing"]);
+    bench.fill(&close, 4);
+    bench.execute(signal("later"));
+    assert_ne!(bench.states("later"), ["refused:closing"]);
+}
