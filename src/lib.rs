@@ -83,6 +83,7 @@
 //! [`Engine::open`].
 
 pub mod config;
+mod failure;
 
 #[cfg(all(feature = "sqlite", feature = "paper"))]
 pub mod open;
@@ -97,6 +98,7 @@ pub use omnivenue_core::model::signal::Signal;
 pub use omnivenue_core::{agent, engine, executor, gates, journal, ledger, model, venue};
 
 pub use self::config::Config;
+pub use self::failure::{Failure, FailureClass};
 #[cfg(all(feature = "sqlite", feature = "paper"))]
 pub use self::open::{Opened, open};
 

@@ -9,18 +9,11 @@ use std::process::Command;
 
 use omnivenue_testnet::{Config, Testnet};
 
+use crate::support::run;
+
 /// Where the programs are.
 fn programs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
-}
-
-/// Runs a command to its end; what it said is shown when it fails.
-fn run(command: &mut Command) -> String {
-    let ended = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&ended.stdout), text(&ended.stderr));
-    assert!(ended.status.success(), "{command:?} ended with {}:\n{stdout}\n{stderr}", ended.status);
-    stdout
 }
 
 /// The interpreter that has the clients; made once for each list of them.

@@ -13,6 +13,7 @@ mod support;
 
 mod attended;
 mod bad_input;
+mod bindings;
 mod campaign;
 mod clients;
 mod command;

@@ -308,3 +308,12 @@ pub(crate) fn signal(id: &str, agent: &str, asset: &str, notional: &str) -> Stri
 pub(crate) fn full() -> bool {
     std::env::var_os("OMNIVENUE_FULL").is_some_and(|value| value == "1")
 }
+
+/// Runs a command to its end; what it said is shown when it fails.
+pub(crate) fn run(command: &mut Command) -> String {
+    let ended = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&ended.stdout), text(&ended.stderr));
+    assert!(ended.status.success(), "{command:?} ended with {}:\n{stdout}\n{stderr}", ended.status);
+    stdout
+}

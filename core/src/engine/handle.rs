@@ -63,6 +63,20 @@ pub enum Wait {
     Settled,
 }
 
+impl std::str::FromStr for Wait {
+    type Err = String;
+
+    /// By its name, in `snake_case`.
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "journaled" => Ok(Self::Journaled),
+            "acknowledged" => Ok(Self::Acknowledged),
+            "settled" => Ok(Self::Settled),
+            other => Err(format!("wait is {other:?}, but must be \"journaled\", \"acknowledged\" or \"settled\"")),
+        }
+    }
+}
+
 /// Why an engine does not open.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
