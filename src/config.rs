@@ -6,6 +6,7 @@
 mod check;
 mod node;
 mod read;
+mod schema;
 mod secret;
 mod section;
 
@@ -22,6 +23,7 @@ use omnivenue_core::model::time::format_duration;
 use omnivenue_core::venue::{Absence, Resend};
 use serde::{Serialize, Serializer};
 
+pub use self::schema::schema;
 pub use self::secret::{SecretError, SecretRef};
 pub use self::section::Issue;
 

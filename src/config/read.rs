@@ -12,7 +12,7 @@ use omnivenue_core::model::time::parse_duration;
 use omnivenue_core::venue::{Absence, Resend};
 
 use super::node::Node;
-use super::section::{Issue, Issues, Section};
+use super::section::{Asked, Issue, Issues, Section};
 use super::{
     AccountConfig, Adapter, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, JournalConfig, KillConfig, PaperConfig,
     Preset, PricesConfig, RiskConfig, SecretRef, ShareConfig, check,
@@ -24,7 +24,22 @@ const BALANCE: &str = "10000";
 /// Reads and checks everything.
 pub(super) fn config(table: &BTreeMap<String, Node>, base: &Path) -> Result<Config, Vec<Issue>> {
     let issues = Issues::default();
-    let root = Section::new("", None, table, &issues);
+    let config = read(table, base, &issues);
+    let (config, wrong) = check::together(config, table);
+    wrong.into_iter().for_each(|issue| issues.add(issue.key, issue.line, issue.problem));
+    let issues = issues.into_vec();
+    if issues.is_empty() { Ok(config) } else { Err(issues) }
+}
+
+/// What a reading of this table asks for, present or not.
+pub(super) fn asked(table: &BTreeMap<String, Node>) -> Vec<Asked> {
+    let issues = Issues::recording();
+    read(table, Path::new(""), &issues);
+    issues.into_asked()
+}
+
+fn read(table: &BTreeMap<String, Node>, base: &Path, issues: &Issues) -> Config {
+    let root = Section::new("", None, table, issues);
     let data_dir = base.join(root.text("data_dir", "a path").unwrap_or(".omnivenue"));
     let journal = root
         .section("journal")
@@ -48,10 +63,7 @@ pub(super) fn config(table: &BTreeMap<String, Node>, base: &Path) -> Result<Conf
         warnings: Vec::new(),
     };
     root.finish();
-    let (config, wrong) = check::together(config, table);
-    wrong.into_iter().for_each(|issue| issues.add(issue.key, issue.line, issue.problem));
-    let issues = issues.into_vec();
-    if issues.is_empty() { Ok(config) } else { Err(issues) }
+    config
 }
 
 const ACCOUNT: &str = "a table, written as [[account]]";

@@ -28,18 +28,67 @@ impl fmt::Display for Issue {
     }
 }
 
-/// Where mistakes are gathered.
+/// Where mistakes are gathered, and what was asked for where the form itself is wanted.
 #[derive(Debug, Default)]
-pub(super) struct Issues(RefCell<Vec<Issue>>);
+pub(super) struct Issues {
+    found: RefCell<Vec<Issue>>,
+    asked: Option<RefCell<Vec<Asked>>>,
+}
+
+/// A key that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The table, such as `deployment[].limits`; `*` stands for a free key.
+    pub(super) table: String,
+    /// The key.
+    pub(super) key: String,
+    /// What fits.
+    pub(super) form: Form,
+}
+
+/// What fits at a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Text, with what it must be.
+    Text(String),
+    /// One of these words.
+    Choice(Vec<&'static str>),
+    /// An exact number, written as text.
+    Number,
+    /// A whole number.
+    Count(String),
+    /// True or false.
+    Flag,
+    /// A table.
+    Table,
+    /// A table whose keys are free.
+    Free,
+    /// A list of text, with what each must be.
+    Texts(String),
+    /// A list of tables.
+    Tables,
+    /// It must be there.
+    Required,
+}
 
 impl Issues {
+    /// Gathers what is asked for too. Tables that are absent are then read as empty ones, so that their keys are asked for.
+    pub(super) fn recording() -> Self {
+        Self { found: RefCell::default(), asked: Some(RefCell::default()) }
+    }
+
     pub(super) fn add(&self, key: impl Into<String>, line: Option<usize>, problem: impl Into<String>) {
-        self.0.borrow_mut().push(Issue { key: key.into(), line, problem: problem.into() });
+        self.found.borrow_mut().push(Issue { key: key.into(), line, problem: problem.into() });
+    }
+
+    /// Everything that was asked for, in the order in which it was.
+    pub(super) fn into_asked(self) -> Vec<Asked> {
+        self.asked.map(RefCell::into_inner).unwrap_or_default()
     }
 
     /// All of them, in the order of their lines.
     pub(super) fn into_vec(self) -> Vec<Issue> {
-        let mut issues = self.0.into_inner();
+        let mut issues = self.found.into_inner();
         issues.sort_by_key(|issue| issue.line.unwrap_or(usize::MAX));
         issues
     }
@@ -96,9 +145,22 @@ impl<'a> Section<'a> {
         !self.failed.get()
     }
 
-    fn node(&self, key: &'static str) -> Option<&'a Node> {
+    fn node(&self, key: &'static str, form: impl FnOnce() -> Form) -> Option<&'a Node> {
         self.known.borrow_mut().push(key);
+        self.record(key, form);
         self.table.get(key)
+    }
+
+    fn record(&self, key: &str, form: impl FnOnce() -> Form) {
+        if let Some(asked) = &self.issues.asked {
+            asked.borrow_mut().push(Asked { table: self.path.replace("[0]", "[]"), key: key.to_owned(), form: form() });
+        }
+    }
+
+    /// An empty table in the place of one that is absent, where the form itself is wanted.
+    fn stand_in(&self, path: String) -> Option<Self> {
+        static EMPTY: BTreeMap<String, Node> = BTreeMap::new();
+        self.issues.asked.as_ref().map(|_| Section::new(path, None, &EMPTY, self.issues))
     }
 
     fn wrong_kind(&self, key: &str, value: &Value, fits: &str) {
@@ -107,7 +169,7 @@ impl<'a> Section<'a> {
 
     /// Optional text.
     pub(super) fn text(&self, key: &'static str, fits: &str) -> Option<&'a str> {
-        match &self.node(key)?.value {
+        match &self.node(key, || Form::Text(fits.to_owned()))?.value {
             Value::Text(text) => Some(text),
             other => {
                 self.wrong_kind(key, other, fits);
@@ -118,7 +180,7 @@ impl<'a> Section<'a> {
 
     /// Text that may be a secret by mistake: what was given is never shown.
     pub(super) fn guarded_text(&self, key: &'static str) -> Option<&'a str> {
-        match &self.node(key)?.value {
+        match &self.node(key, || Form::Text("\"env:NAME\" or \"file:PATH\"".into()))?.value {
             Value::Text(text) => Some(text),
             other => {
                 self.issue(key, format!("got {} (not shown), but must be \"env:NAME\" or \"file:PATH\"", other.kind()));
@@ -135,6 +197,7 @@ impl<'a> Section<'a> {
 
     /// Required text that reads as a `T`.
     pub(super) fn required<T: FromStr<Err: fmt::Display>>(&self, key: &'static str, fits: &str) -> Option<T> {
+        self.record(key, || Form::Required);
         if !self.table.contains_key(key) {
             self.issue(key, format!("is missing: give {fits}"));
         }
@@ -143,12 +206,12 @@ impl<'a> Section<'a> {
 
     /// Optional exact number, written as text: numbers of TOML and JSON are refused with what to write.
     pub(super) fn number<T: FromStr<Err: fmt::Display>>(&self, key: &'static str, example: &str) -> Option<T> {
-        self.exact(key, &self.node(key)?.value, example)
+        self.exact(key, &self.node(key, || Form::Number)?.value, example)
     }
 
     /// Optional count.
     pub(super) fn count<T: FromStr>(&self, key: &'static str, fits: &str) -> Option<T> {
-        match &self.node(key)?.value {
+        match &self.node(key, || Form::Count(fits.to_owned()))?.value {
             Value::Whole(text) => {
                 let count = text.replace('_', "").parse().ok();
                 if count.is_none() {
@@ -165,7 +228,7 @@ impl<'a> Section<'a> {
 
     /// Optional flag.
     pub(super) fn flag(&self, key: &'static str) -> Option<bool> {
-        match &self.node(key)?.value {
+        match &self.node(key, || Form::Flag)?.value {
             Value::Flag(flag) => Some(*flag),
             other => {
                 self.wrong_kind(key, other, "true or false");
@@ -178,7 +241,15 @@ impl<'a> Section<'a> {
     pub(super) fn choice<T: Copy>(&self, key: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
         let words = || choices.iter().map(|(word, _)| *word);
         let all = words().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
-        let text = self.text(key, &format!("one of {all}"))?;
+        self.known.borrow_mut().push(key);
+        self.record(key, || Form::Choice(words().collect()));
+        let text = match &self.table.get(key)?.value {
+            Value::Text(text) => text.as_str(),
+            other => {
+                self.wrong_kind(key, other, &format!("one of {all}"));
+                return None;
+            }
+        };
         let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if chosen.is_none() {
             self.issue(
@@ -196,7 +267,7 @@ impl<'a> Section<'a> {
 
     /// Optional table.
     pub(super) fn section(&self, key: &'static str) -> Option<Section<'a>> {
-        let node = self.node(key)?;
+        let Some(node) = self.node(key, || Form::Table) else { return self.stand_in(self.path(key)) };
         match &node.value {
             Value::Table(table) => Some(Section::new(self.path(key), node.line, table, self.issues)),
             other => {
@@ -208,7 +279,7 @@ impl<'a> Section<'a> {
 
     /// Optional table whose keys are free: each with its value.
     pub(super) fn entries(&self, key: &'static str) -> impl Iterator<Item = (&'a str, Section<'a>)> {
-        let entries: Option<(&'a Node, &'a BTreeMap<String, Node>)> = self.node(key).and_then(|node| match &node.value {
+        let entries: Option<(&'a Node, &'a BTreeMap<String, Node>)> = self.node(key, || Form::Free).and_then(|node| match &node.value {
             Value::Table(table) => Some((node, table)),
             other => {
                 self.wrong_kind(key, other, "a table");
@@ -221,10 +292,12 @@ impl<'a> Section<'a> {
             .into_iter()
             .flat_map(|(node, table)| table.keys().map(move |name| (name.as_str(), node, table)))
             .map(move |(name, node, table)| (name, Section::new(path.clone(), node.line, table, issues)))
+            .chain(self.stand_in(self.path(key)).map(|section| ("*", section)))
     }
 
     /// The value of a free key of [`Section::entries`], as text or as an exact number.
     pub(super) fn free_text(&self, name: &str) -> Option<&'a str> {
+        self.record("*", || Form::Text("text".into()));
         match &self.table.get(name)?.value {
             Value::Text(text) => Some(text),
             Value::Whole(_) | Value::Float(_) => {
@@ -240,6 +313,7 @@ impl<'a> Section<'a> {
 
     /// The value of a free key of [`Section::entries`], as an exact number.
     pub(super) fn free_number<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Option<T> {
+        self.record("*", || Form::Number);
         self.exact(name, &self.table.get(name)?.value, "1")
     }
 
@@ -262,7 +336,7 @@ impl<'a> Section<'a> {
 
     /// Optional list of text.
     pub(super) fn texts<T: FromStr<Err: fmt::Display>>(&self, key: &'static str, fits: &str) -> Option<Vec<T>> {
-        let items = self.list(key, fits)?;
+        let items = self.list(key, fits, || Form::Texts(fits.to_owned()))?;
         let mut all = Vec::with_capacity(items.len());
         for (place, item) in items.iter().enumerate() {
             match &item.value {
@@ -282,7 +356,8 @@ impl<'a> Section<'a> {
 
     /// Optional list of tables; an item that is no table is reported and left out.
     pub(super) fn sections(&self, key: &'static str, fits: &str) -> Vec<Section<'a>> {
-        let items = self.list(key, fits).unwrap_or_default();
+        let items = self.list(key, fits, || Form::Tables).unwrap_or_default();
+        let stand_in = if items.is_empty() { self.stand_in(format!("{}[0]", self.path(key))) } else { None };
         items
             .iter()
             .enumerate()
@@ -297,11 +372,12 @@ impl<'a> Section<'a> {
                     }
                 }
             })
+            .chain(stand_in)
             .collect()
     }
 
-    fn list(&self, key: &'static str, fits: &str) -> Option<&'a [Node]> {
-        match &self.node(key)?.value {
+    fn list(&self, key: &'static str, fits: &str, form: impl FnOnce() -> Form) -> Option<&'a [Node]> {
+        match &self.node(key, form)?.value {
             Value::List(items) => Some(items),
             other => {
                 self.wrong_kind(key, other, &format!("a list: {fits}"));

@@ -291,3 +291,25 @@ fn breakers_are_read_and_a_fallback_is_another_paper_account() {
     let spot = "[[account]]\nid = \"practice\"\nvenue = \"elsewhere\"\nmarket = \"spot\"\npaper = { preset = \"spot\" }\n\n[[agent]]";
     check(falls_to("practice", spot), &["got \"practice\", which trades spot, but \"ostium-paper\" trades perp"]);
 }
+
+/// What the reader asks for is the schema, so every configuration that reads must fit it; what it names must be read.
+#[test]
+fn the_schema_is_the_readers_own() {
+    let schema = super::schema();
+    let validator = jsonschema::validator_for(&schema).expect("it is a JSON Schema");
+    let template: toml::Value = toml::from_str(super::TEMPLATE).unwrap();
+    let template = serde_json::to_value(template).unwrap();
+    let wrong: Vec<String> = validator.iter_errors(&template).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let check = |change: &dyn Fn(&mut serde_json::Value), named: &str| {
+        let mut changed = template.clone();
+        change(&mut changed);
+        let wrong: Vec<String> = validator.iter_errors(&changed).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(wrong.iter().any(|words| words.contains(named)), "{named} in {wrong:?}");
+    };
+    check(&|config| config["risk"]["max_notional"] = 5.into(), "/risk/max_notional");
+    check(&|config| config["account"][0]["environment"] = "live".into(), "/account/0/environment");
+    check(&|config| config["deployment"][0]["colour"] = "red".into(), "colour");
+    check(&|config| drop(config["agent"][0].as_object_mut().unwrap().remove("id")), "id");
+    assert_eq!(schema["properties"]["account"]["items"]["properties"]["paper"]["properties"]["prices"]["anyOf"].as_array().unwrap().len(), 2);
+}
