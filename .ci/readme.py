@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Keeps the README true: its Rust program is the example's, line by line. `readme.py config N` prints its Nth configuration, whole, to be
-tried: one that shows accounts alone gets an agent that trades on them."""
+"""Keeps the README and the pages of docs/ true: the README's Rust program is the example's, line by line. `readme.py config N` prints the Nth
+configuration of them all, whole, to be tried: one that shows accounts alone gets an agent that trades on them."""
 
 import pathlib
 import re
@@ -10,9 +10,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def blocks(language):
-    found = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    found = [block for page in pages for block in re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.M | re.S)]
     if not found:
-        sys.exit(f"the README has no block of {language}")
+        sys.exit(f"the pages have no block of {language}")
     return found
 
 
