@@ -16,6 +16,7 @@ mod latch;
 mod output;
 mod resolve;
 mod run;
+mod schema;
 mod show;
 mod signal;
 mod stop;
@@ -97,6 +98,8 @@ impl Options {
 enum Verb {
     /// Write a commented omnivenue.toml
     Init(init::Init),
+    /// Print the JSON Schema of a signal, an execution, an event, a close or the configuration
+    Schema(schema::Schema),
     /// Send one signal to all its venues and wait for what becomes of it
     Signal(Box<signal::SendSignal>),
     /// Carry out signals from a file or stdin, one JSON object a line; serves other commands meanwhile
@@ -169,6 +172,7 @@ async fn dispatch(cli: Cli) -> Result<Done, CommandError> {
     let options = &cli.options;
     match cli.verb {
         Verb::Init(verb) => verb.run(options),
+        Verb::Schema(verb) => verb.run(options),
         Verb::Signal(verb) => verb.run(options).await,
         Verb::Run(verb) => verb.run(options).await,
         Verb::Status => show::status(options).await,

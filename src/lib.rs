@@ -84,6 +84,7 @@
 
 pub mod config;
 mod failure;
+mod schema;
 
 #[cfg(all(feature = "sqlite", feature = "paper"))]
 pub mod open;
@@ -101,6 +102,7 @@ pub use self::config::Config;
 pub use self::failure::{Failure, FailureClass};
 #[cfg(all(feature = "sqlite", feature = "paper"))]
 pub use self::open::{Opened, open};
+pub use self::schema::{SCHEMAS, schema};
 
 #[cfg(feature = "hyperliquid")]
 pub use omnivenue_hyperliquid as hyperliquid;

@@ -311,5 +311,8 @@ fn the_schema_is_the_readers_own() {
     check(&|config| config["account"][0]["environment"] = "live".into(), "/account/0/environment");
     check(&|config| config["deployment"][0]["colour"] = "red".into(), "colour");
     check(&|config| drop(config["agent"][0].as_object_mut().unwrap().remove("id")), "id");
-    assert_eq!(schema["properties"]["account"]["items"]["properties"]["paper"]["properties"]["prices"]["anyOf"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        schema["properties"]["account"]["items"]["properties"]["paper"]["properties"]["prices"]["anyOf"].as_array().unwrap().len(),
+        2
+    );
 }

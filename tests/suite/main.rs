@@ -23,5 +23,6 @@ mod kill;
 mod killed;
 mod naked;
 mod recalled;
+mod schemas;
 mod secrets;
 mod steps;

@@ -1,5 +1,6 @@
 //! What changes the books without an order of ours, with the reason, the source of its price, and who bears it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Terms;
@@ -9,7 +10,7 @@ use crate::model::number::{Amount, Price, SignedQuantity};
 use crate::model::time::Timestamp;
 
 /// Why the books changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AdjustmentKind {
     /// Funding was paid or received.
@@ -92,7 +93,7 @@ impl From<Option<FillCause>> for AdjustmentKind {
 }
 
 /// Where the price of an adjustment comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PriceSource {
     /// The venue's own trade.
@@ -113,7 +114,7 @@ impl PriceSource {
 }
 
 /// What an instrument is, and what something of it that is not ours cost when it was first seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Basis {
     /// The venue.
     pub venue: VenueId,
@@ -124,7 +125,7 @@ pub struct Basis {
 }
 
 /// Who bears how much of an adjustment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Share {
     /// The deployment; absent is what is not ours: other positions on the account, or the account itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,7 +153,7 @@ impl Share {
 }
 
 /// A change of the books without an order of ours. The shares add up to what happened, to the last digit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Adjustment {
     /// Its name: the same for the same thing, however often it is told.
     pub id: AdjustmentId,

@@ -1,6 +1,7 @@
 //! What is written down. The state is the fold of these events, so each holds all that the fold needs: no event's meaning depends
 //! on the configuration of the day it is replayed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::executor::ExecutionRecord;
@@ -22,7 +23,7 @@ use crate::venue::PreparedBody;
 pub type ExecutionNumber = u64;
 
 /// One leg of one execution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct LegRef {
     /// The execution.
     pub execution: ExecutionNumber,
@@ -31,7 +32,7 @@ pub struct LegRef {
 }
 
 /// What was asked of the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// To open what a signal wishes. Its metadata is kept apart.
@@ -43,7 +44,7 @@ pub enum Command {
 }
 
 /// The exits of one entry leg that wait at its venue: an execution of its own, with a leg for each order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Protect {
     /// Derived from the leg.
     pub id: SignalId,
@@ -66,7 +67,7 @@ impl Command {
 }
 
 /// What the ledger must know of an instrument for ever.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Terms {
     /// Our name of what is traded.
     pub asset: Asset,
@@ -95,7 +96,7 @@ impl Terms {
 }
 
 /// What a leg holds back until it has traded or ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Reserve {
     /// Notional at the worst price admitted, in quote units: counts in limits.
     pub notional: Notional,
@@ -104,7 +105,7 @@ pub struct Reserve {
 }
 
 /// What was decided for one leg: an order to prepare, or the reason why there is none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LegPlan {
     /// Where the agent's signal is carried out.
     pub deployment: DeploymentId,
@@ -135,7 +136,7 @@ pub struct LegPlan {
 }
 
 /// The order a leg will prepare, with what it reserves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPlan {
     /// Buy or sell.
     pub side: Side,
@@ -189,7 +190,7 @@ impl LegPlan {
 }
 
 /// A command taken: from here on it is the same execution for ever.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Admission {
     /// Its number.
     pub number: ExecutionNumber,
@@ -213,7 +214,7 @@ pub struct Admission {
 }
 
 /// The intent of one order: durable before a byte of it leaves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Intent {
     /// The leg it is for.
     pub leg: LegRef,
@@ -246,7 +247,7 @@ impl Intent {
 }
 
 /// A failed call, as it is written down.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// What kind of failure.
     pub kind: ErrorKind,
@@ -266,7 +267,7 @@ impl From<&VenueError> for Failure {
 }
 
 /// A person's verdict on an order whose fate no evidence tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It never took effect.
@@ -281,7 +282,7 @@ pub enum Verdict {
 }
 
 /// What the kill switch stops.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KillScope {
     /// Everything.
@@ -323,7 +324,7 @@ impl std::fmt::Display for KillScope {
 }
 
 /// What the kill switch does beside keeping entries from leaving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KillMode {
     /// Nothing: what rests at the venues goes on.
@@ -346,7 +347,7 @@ impl std::fmt::Display for KillMode {
 }
 
 /// How a venue, or the engine as a whole, is allowed to trade.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerState {
     /// As configured.
@@ -369,7 +370,7 @@ impl std::fmt::Display for BreakerState {
 }
 
 /// What happened, in the order in which it was decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[allow(clippy::large_enum_variant, reason = "events are made one at a time and live shortly")]
 pub enum Event {
@@ -409,7 +410,7 @@ pub enum Event {
         timings: Timings,
     },
     /// An execution that was no longer at hand came back, because more became known of it.
-    Recalled(Box<ExecutionRecord>),
+    Recalled(#[schemars(with = "serde_json::Value")] Box<ExecutionRecord>),
     /// An order may have taken effect.
     BecameUnknown {
         /// The order.

@@ -1,6 +1,7 @@
 //! A request to close positions.
 
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -27,7 +28,7 @@ pub fn external_agent() -> AgentId {
 }
 
 /// Which positions to close.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CloseTarget {
     /// Every position of ours.
@@ -55,7 +56,7 @@ pub enum CloseTarget {
 }
 
 /// What one deployment holds of an instrument on an account: all of it, or what is left of one signal.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Lot {
     /// The deployment.
@@ -70,7 +71,7 @@ pub struct Lot {
 }
 
 /// How much of each position to close.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// This share of it, rounded down to whole lots.
@@ -96,7 +97,7 @@ impl Part {
 }
 
 /// A request to close positions, idempotent by its id: the same id with the same target is the same execution for ever.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CloseRequest {
     /// Unique for ever, among signals too.

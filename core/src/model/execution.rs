@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::exit::TriggerSource;
@@ -12,7 +13,7 @@ use super::signal::Direction;
 use super::time::Timestamp;
 
 /// How a leg ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// All of it traded.
@@ -49,7 +50,7 @@ impl fmt::Display for Outcome {
 }
 
 /// Why a leg is as it is: a stable code and a sentence a person can read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// Stable, in `snake_case`.
     pub code: String,
@@ -66,7 +67,7 @@ impl Reason {
 }
 
 /// The account that a leg stands in for, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StandIn {
     /// The account.
     pub account: AccountId,
@@ -75,7 +76,7 @@ pub struct StandIn {
 }
 
 /// How one leg stands; each variant holds what is true only then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum LegState {
     /// A person must say yes first. Nothing is reserved for it.
@@ -170,7 +171,7 @@ impl LegState {
 }
 
 /// How an execution stands as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionStatus {
     /// Every leg is done, and what had to be closed again is flat.
@@ -182,7 +183,7 @@ pub enum ExecutionStatus {
 }
 
 /// What protects a position against loss: weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protection {
     /// A stop was asked for and could not be had in time: the position is being closed.
@@ -211,7 +212,7 @@ impl fmt::Display for Protection {
 }
 
 /// Microseconds from receipt of the signal to each stage; absent where a stage was not reached in this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Timings {
     /// The instrument was found and the leg was sized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -253,7 +254,7 @@ impl Timings {
 }
 
 /// Everything that became of a signal, or of a request to close: what `execute` and `close_positions` return.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Execution {
     /// The signal's id, or the id of the request to close.
     pub signal_id: SignalId,
@@ -264,7 +265,7 @@ pub struct Execution {
 }
 
 /// One leg as callers see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LegReport {
     /// Where the agent's signal was carried out.
     pub deployment: DeploymentId,
@@ -316,7 +317,7 @@ pub struct LegReport {
 }
 
 /// A virtual position: what one deployment holds of one instrument on one account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PositionReport {
     /// Whose it is.
     pub agent: AgentId,
@@ -353,7 +354,7 @@ pub struct PositionReport {
 }
 
 /// The exits of what one signal holds in a position.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExitReport {
     /// The signal.
     pub signal: SignalId,
@@ -370,7 +371,7 @@ pub struct ExitReport {
 }
 
 /// The equity of one deployment on one account in one currency.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EquityReport {
     /// The deployment; absent on the line of the account as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::instrument::{Instrument, Side};
 use super::number::{Factor, Fraction, Leverage, Price, exact};
+use super::schema::Length;
 use super::signal::Direction;
 use super::time::option_duration_text;
 
 /// How far from the entry price an exit is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Distance {
     /// A fraction of the entry price: `0.05` is 5 % of it.
@@ -23,7 +25,7 @@ pub enum Distance {
 }
 
 /// A stop that follows the price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trailing {
     /// How far behind the best price seen since it was activated, as a fraction of that price.
@@ -34,7 +36,7 @@ pub struct Trailing {
 }
 
 /// How the position of a leg is closed again. Each exit closes all that is left of the leg; the first one ends the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exits {
     /// Closes at a gain.
@@ -48,11 +50,12 @@ pub struct Exits {
     pub trailing: Option<Trailing>,
     /// Closes so long after the first fill.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "option_duration_text")]
+    #[schemars(with = "Option<Length>")]
     pub time_limit: Option<Duration>,
 }
 
 /// Which exit it is, at a venue or in the engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitKind {
     /// Against the position: the fixed stop or the trailing one, whichever is nearer.
@@ -62,7 +65,7 @@ pub enum ExitKind {
 }
 
 /// What wakes an order that waits at a venue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trigger {
     /// Which exit it is.
     pub kind: ExitKind,
@@ -71,7 +74,7 @@ pub struct Trigger {
 }
 
 /// Which price a venue compares with a trigger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TriggerSource {
     /// The price that positions are margined at.

@@ -5,13 +5,14 @@ use std::fmt;
 use std::ops::Deref;
 
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Asset, VenueId, VenueSymbol};
 use super::number::{Factor, Leverage, Notional, NumberError, Price, Quantity, Rate, exact};
 
 /// Buying or selling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// Adds to a long position, reduces a short one.
@@ -44,7 +45,7 @@ impl fmt::Display for Side {
 }
 
 /// The market an instrument belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Market {
     /// The asset itself changes hands.
@@ -64,7 +65,7 @@ impl fmt::Display for Market {
 }
 
 /// Which prices a venue takes. All given parts hold at once; with none, every positive price is valid.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceRule {
     /// Prices are multiples of this tick size.
@@ -152,7 +153,7 @@ impl PriceRule {
 }
 
 /// The facts of an instrument as a venue states them; [`Instrument::new`] proves that its numbers can be kept exactly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InstrumentSpec {
     /// The venue.
@@ -198,7 +199,7 @@ pub struct InstrumentError {
 }
 
 /// A tradable instrument, whose products and totals are proved to fit 28 digits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Instrument(InstrumentSpec);
 
 impl Deref for Instrument {

@@ -2,6 +2,7 @@
 
 pub mod ids;
 pub mod number;
+pub mod schema;
 pub mod secret;
 pub mod time;
 

@@ -1,5 +1,6 @@
 //! What changes an account without an order of ours: money that moves, and trades that a venue forces.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Asset, MovementId, VenueSymbol};
@@ -7,7 +8,7 @@ use super::number::Amount;
 use super::time::Timestamp;
 
 /// Why money moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MovementKind {
     /// What longs and shorts of a perpetual pay one another.
@@ -25,7 +26,7 @@ pub enum MovementKind {
 }
 
 /// Money that moved on an account without a trade.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Movement {
     /// The venue's name of it: the same movement told twice has the same one.
     pub id: MovementId,
@@ -43,7 +44,7 @@ pub struct Movement {
 }
 
 /// Why a venue traded for an account by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FillCause {
     /// The margin did not suffice.

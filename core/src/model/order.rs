@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::exit::Trigger;
@@ -14,7 +15,7 @@ use super::signal::OrderType;
 use super::time::Timestamp;
 
 /// Why an order is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// Opens or adds to a position, on a signal.
@@ -26,7 +27,7 @@ pub enum Purpose {
 }
 
 /// An order as the engine means it, before any gate has seen it. Anyone may make one; only a gate can clear it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderRequest {
     /// The account that trades.
     pub account: AccountId,
@@ -58,7 +59,7 @@ pub struct OrderRequest {
 }
 
 /// An exit that travels with an entry: an order of its own, reduce-only, of the entry's quantity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AttachedExit {
     /// Our name of it.
     pub client_order_id: ClientOrderId,
@@ -69,7 +70,7 @@ pub struct AttachedExit {
 }
 
 /// What is owed for a trade.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fee {
     /// What the fee is paid in.
     pub asset: Asset,
@@ -78,7 +79,7 @@ pub struct Fee {
 }
 
 /// One trade of an order, as a venue reports it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FillReport {
     /// The venue's name of the trade: the same trade reported twice has the same one.
     pub trade_id: TradeId,
@@ -105,7 +106,7 @@ pub struct FillReport {
 }
 
 /// The venue's word on an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
     /// It rests, wholly or in part.
@@ -127,7 +128,7 @@ impl OrderStatus {
 }
 
 /// An order as a venue reports it: an acknowledgement, an update, or the answer to a query.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderReport {
     /// Our name of the order.
     pub client_order_id: ClientOrderId,
@@ -150,7 +151,7 @@ pub struct OrderReport {
 }
 
 /// A position as the venue sees it: one per instrument and account on a netting venue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetPosition {
     /// The instrument.
     pub symbol: VenueSymbol,
@@ -161,7 +162,7 @@ pub struct NetPosition {
 }
 
 /// The settled balance of one currency on an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Balance {
     /// The currency.
     pub asset: Asset,
@@ -170,7 +171,7 @@ pub struct Balance {
 }
 
 /// Why an order is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DoneReason {
     /// All of it traded.
@@ -192,7 +193,7 @@ pub enum DoneReason {
 }
 
 /// What is known of one order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum OrderState {
     /// Its intent is written down; from the journal alone it cannot be told whether it left.
@@ -281,7 +282,7 @@ impl OrderState {
 }
 
 /// What traded under one order, as totals.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Filled {
     /// Sum of the quantities, in base units.
     pub quantity: Quantity,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -9,10 +10,11 @@ use super::exit::Exits;
 use super::ids::{AgentId, Asset, SignalId, VenueId};
 use super::instrument::{Market, Side};
 use super::number::{Fraction, Leverage, Notional, Price, Quantity};
+use super::schema::{Confidence, Length};
 use super::time::{Timestamp, duration_text};
 
 /// The direction of a signal or a position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Gains when the price rises.
@@ -33,7 +35,7 @@ impl Direction {
 }
 
 /// How large each leg is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sizing {
     /// This much in quote units, per leg, rounded down to whole lots at the worst price admitted.
@@ -43,7 +45,7 @@ pub enum Sizing {
 }
 
 /// How long an order may rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeInForce {
     /// Until it is filled or canceled.
@@ -56,7 +58,7 @@ pub enum TimeInForce {
 }
 
 /// The order a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum OrderType {
     /// At the market, but never beyond the worst price that `slippage` admits.
@@ -76,7 +78,7 @@ pub enum OrderType {
 }
 
 /// Which venues take part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Routing {
     /// Every enabled venue, one leg each.
@@ -96,7 +98,7 @@ pub enum Routing {
 /// - Where the group stands, legs that filled in part or not at all stay as they are.
 /// - Where it fails, what was not sent ends with the code `group`, what rests is canceled, and what filled is closed again from the actual
 ///   fills, until it is flat: then the leg is `unwound`. A leg that is unknown at that moment is closed whenever it turns out to have filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LegPolicy {
     /// Each leg stands for itself.
@@ -113,7 +115,7 @@ pub enum LegPolicy {
 ///
 /// The JSON form is strict: unknown fields, JSON numbers for money and fields that this version cannot carry out
 /// (routing `best`, for one) are refused with a sentence, never ignored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Signal {
     /// Unique for ever: the same id with the same body is the same execution.
@@ -129,12 +131,14 @@ pub struct Signal {
     pub direction: Direction,
     /// How sure the agent is.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "confidence")]
+    #[schemars(with = "Option<Confidence>")]
     pub confidence: Option<Fraction>,
     /// When the agent decided; the validity counts from here, or from receipt when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
     /// How long an order may still be sent for it.
     #[serde(default = "default_validity", with = "duration_text")]
+    #[schemars(with = "Length")]
     pub valid_for: Duration,
     /// How large each leg is.
     pub sizing: Sizing,

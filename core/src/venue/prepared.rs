@@ -1,5 +1,6 @@
 //! An order made ready for one venue: exact bytes, id, nonce, deadline.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::gates::Cleared;
@@ -24,7 +25,7 @@ pub struct Ticket {
 pub struct Prepared(PreparedBody);
 
 /// What is written down of a prepared order: all that is needed to send the same bytes or to ask for it after a restart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PreparedBody {
     pub(crate) request: OrderRequest,
     pub(crate) client_order_id: ClientOrderId,
