@@ -145,7 +145,13 @@ impl<S: Journal + Archive + Clone + 'static> Desk<S> {
         let kernel = Kernel::open(setup, accounts, Arc::new(store.clone())).expect("the journal replays");
         let mut desk = Self { kernel, store, number: 0, clock: 0 };
         for exchange in exchanges {
-            let quote = Quote { symbol: constant("HYPE"), bid: constant("38.096"), ask: constant("38.104"), at: desk.now().wall };
+            let quote = Quote {
+                symbol: constant("HYPE"),
+                bid: constant("38.096"),
+                ask: constant("38.104"),
+                at: desk.now().wall,
+                depth: Default::default(),
+            };
             let input = Input::Quote { venue: exchange.config().id.clone(), quote };
             desk.input(input);
         }

@@ -54,6 +54,7 @@ pub(crate) fn setup(exchanges: &[PaperExchange]) -> Setup {
         limits,
         stops: Default::default(),
         approval: None,
+        scale: Factor::ONE,
     };
     Setup {
         venues: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! The verbs of the command and what they share: options, output, exit codes.
 
 mod approve;
+mod availability;
 mod backend;
 mod cancel;
 mod close;
@@ -114,6 +115,8 @@ enum Verb {
     Fills,
     /// Equity per deployment and account
     Equity,
+    /// Where an asset could be traded now, on what terms, and what stands in the way
+    Availability(availability::FindVenues),
     /// The journal's events
     Events(events::Events),
     /// What became of a signal
@@ -180,6 +183,7 @@ async fn dispatch(cli: Cli) -> Result<Done, CommandError> {
         Verb::Orders => show::orders(options).await,
         Verb::Fills => show::fills(options).await,
         Verb::Equity => show::equity(options).await,
+        Verb::Availability(verb) => verb.run(options).await,
         Verb::Events(verb) => verb.run(options).await,
         Verb::Execution(verb) => verb.run(options).await,
         Verb::Close(verb) => verb.run(options).await,

@@ -271,6 +271,8 @@ pub struct DeploymentConfig {
     /// How long each signal carried out here waits for a person's yes; none is needed when absent. Of this and the agent's, the shorter counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<Duration>,
+    /// Multiplies the size of every signal carried out here.
+    pub scale: Factor,
 }
 
 /// A deployment's share of an account.

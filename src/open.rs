@@ -249,6 +249,7 @@ pub fn setup(config: &Config) -> Setup {
             limits: deployment.limits,
             stops: deployment.stops,
             approval: deployment.approval,
+            scale: deployment.scale,
         };
         (deployment.id.clone(), setup)
     });

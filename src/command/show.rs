@@ -35,6 +35,9 @@ pub(crate) fn execution(execution: &Value) -> String {
         if let Some(why) = leg["stands_in"]["why"]["reason"].as_str() {
             out.push_str(&format!("\n{}", wrapped(&format!("{}: {}", shown(leg.get("account")), clean(why)))));
         }
+        if let Some(routed) = leg["routed"].as_str().filter(|_| leg["client_order_id"].is_string()) {
+            out.push_str(&format!("\n{}", wrapped(&format!("{}: {}", shown(leg.get("account")), clean(routed)))));
+        }
         let Some(reason) = leg.get("reason").and_then(Value::as_str) else { continue };
         let code = leg.get("code").and_then(Value::as_str).map(|code| format!(" ({})", clean(code))).unwrap_or_default();
         let sentence = format!("{}: {}{code}: {}", shown(leg.get("account")), shown(leg.get("shown")), clean(reason));

@@ -17,7 +17,7 @@ use super::{Options, input, show};
 
 /// `omnivenue signal`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("direction").args(["long", "short"]), group = ArgGroup::new("sizing").args(["notional", "quantity"]))]
+#[command(group = ArgGroup::new("direction").args(["long", "short"]), group = ArgGroup::new("sizing").args(["notional", "quantity", "equity_fraction", "risk_fraction"]))]
 pub(crate) struct SendSignal {
     /// The signal as JSON, a file that holds it, or `-` for stdin; instead of the flags
     #[arg(value_name = "JSON", conflicts_with_all = ["asset", "direction", "sizing", "take_profit", "stop_loss", "trailing", "time_limit", "leg_policy"])]
@@ -37,16 +37,22 @@ pub(crate) struct SendSignal {
     /// This much of the asset per leg, such as 1.5
     #[arg(long, value_name = "NUMBER")]
     quantity: Option<String>,
+    /// This share of the deployment's equity on the account as margin, such as 0.08
+    #[arg(long, value_name = "FRACTION")]
+    equity_fraction: Option<String>,
+    /// This share of that equity is lost at the stop, such as 0.01; needs --stop-loss
+    #[arg(long, value_name = "FRACTION")]
+    risk_fraction: Option<String>,
     /// How many times its margin each leg is worth
     #[arg(long, value_name = "NUMBER")]
     leverage: Option<String>,
     /// The venues that may take part, such as hyperliquid,ostium [default: all of the deployment]
     #[arg(long, value_delimiter = ',', value_name = "VENUES")]
     venues: Option<Vec<String>>,
-    /// all (every venue) or first (the first one where it can be opened)
-    #[arg(long)]
-    routing: Option<String>,
-    /// perp or spot
+    /// all (every venue), first (the first one where it can be opened), best (the best price after fees), or split:hyperliquid=0.7,ostium=0.3
+    #[arg(long, value_parser = routing)]
+    routing: Option<Value>,
+    /// perp, spot or any
     #[arg(long)]
     market: Option<String>,
     /// A limit order at this price instead of a market order
@@ -108,6 +114,17 @@ fn distance(text: &str) -> Result<Value, String> {
         "fraction" | "price" | "roe" => Ok(json!({ kind: number })),
         _ => Err("give a fraction such as 0.05, price:40 or roe:0.5".into()),
     }
+}
+
+/// Reads how the venues are chosen.
+fn routing(text: &str) -> Result<Value, String> {
+    let Some(weights) = text.strip_prefix("split:") else { return Ok(json!(text)) };
+    let weight = |part: &str| {
+        let (venue, weight) = part.split_once('=')?;
+        Some((venue.to_owned(), json!(weight)))
+    };
+    let weights: Option<Map<String, Value>> = weights.split(',').map(weight).collect();
+    weights.map(|weights| json!({ "split": weights })).ok_or_else(|| "give split:VENUE=WEIGHT,VENUE=WEIGHT".to_owned())
 }
 
 /// Reads what becomes of the other legs when one fails.
@@ -188,7 +205,6 @@ impl SendSignal {
         let mut set = |key: &str, value: Option<&String>| value.map(|value| body.insert(key.to_owned(), json!(value)));
         set("asset", self.asset.as_ref());
         set("leverage", self.leverage.as_ref());
-        set("routing", self.routing.as_ref());
         set("market", self.market.as_ref());
         set("slippage", self.slippage.as_ref());
         set("valid_for", self.valid_for.as_ref());
@@ -199,12 +215,18 @@ impl SendSignal {
             _ => return Err(CommandError::Usage("give --long or --short".into())),
         };
         body.insert("direction".into(), json!(direction));
-        let sizing = match (&self.notional, &self.quantity) {
-            (Some(notional), _) => json!({ "notional": notional }),
-            (_, Some(quantity)) => json!({ "quantity": quantity }),
-            _ => return Err(CommandError::Usage("give --notional or --quantity".into())),
-        };
-        body.insert("sizing".into(), sizing);
+        let sizes = [
+            ("notional", &self.notional),
+            ("quantity", &self.quantity),
+            ("equity_fraction", &self.equity_fraction),
+            ("risk_fraction", &self.risk_fraction),
+        ];
+        let sizing = sizes.into_iter().find_map(|(name, size)| size.as_ref().map(|size| json!({ name: size })));
+        let none = || CommandError::Usage("give --notional or --quantity, --equity-fraction or --risk-fraction".into());
+        body.insert("sizing".into(), sizing.ok_or_else(none)?);
+        if let Some(routing) = &self.routing {
+            body.insert("routing".into(), routing.clone());
+        }
         if let Some(policy) = &self.leg_policy {
             body.insert("leg_policy".into(), policy.clone());
         }
@@ -336,6 +358,17 @@ mod tests {
     }
 
     #[test]
+    fn sizes_and_routes_are_given_as_flags_too() {
+        let flags = ["--asset", "HYPE", "--long", "--id", "x", "--market", "any", "--risk-fraction", "0.01", "--stop-loss", "0.03"];
+        let more = ["--routing", "split:hyperliquid=0.7,ostium=0.3"];
+        let json = r#"{"id":"x","agent":"demo","asset":"HYPE","market":"any","direction":"long","sizing":{"risk_fraction":"0.01"},
+            "exits":{"stop_loss":{"fraction":"0.03"}},"routing":{"split":{"hyperliquid":"0.7","ostium":"0.3"}}}"#;
+        assert_eq!(body(&[&flags[..], &more].concat()).unwrap(), body(&[json]).unwrap());
+        let best = body(&["--asset", "HYPE", "--long", "--equity-fraction", "0.08", "--routing", "best"]).unwrap();
+        assert_eq!((&best["sizing"]["equity_fraction"], &best["routing"]), (&json!("0.08"), &json!("best")));
+    }
+
+    #[test]
     fn ids_are_fresh_unless_given() {
         let flags = ["--asset", "HYPE", "--long", "--notional", "500"];
         let (one, two) = (body(&flags).unwrap(), body(&flags).unwrap());
@@ -355,7 +388,10 @@ mod tests {
         check(&["--asset", "HYPE", "--long", "--short", "--notional", "5"], "cannot be used with");
         check(&["--asset", "HYPE", "--long", "--notional", "5", "--quantity", "5"], "cannot be used with");
         check(&["--asset", "HYPE", "--long", "--notional", "5e2"], "not a decimal number");
-        check(&["--asset", "HYPE", "--long", "--notional", "5", "--routing", "best"], "routing");
+        check(&["--asset", "HYPE", "--long", "--notional", "5", "--routing", "worst"], "routing");
+        check(&["--asset", "HYPE", "--long", "--notional", "5", "--routing", "split:a"], "split:VENUE=WEIGHT");
+        check(&["--asset", "HYPE", "--long", "--notional", "5", "--routing", "split:a=0.5"], "adds up to 0.5");
+        check(&["--asset", "HYPE", "--long", "--risk-fraction", "0.01"], "needs exits.stop_loss");
         check(&["--asset", "HYPE", "--long", "--notional", "5", "--wait", "soon"], "settled");
         check(&["--asset", "HYPE", "--long", "--notional", "5", "--post-only"], "--limit");
         check(&["--asset", "HYPE", "--long", "--notional", "5", "--stop-loss", "points:5"], "price:40 or roe:0.5");

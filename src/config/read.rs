@@ -329,8 +329,9 @@ fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
     let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
     let stops = section.choice("stops", &[("any", StopRequirement::Any), ("venue", StopRequirement::Venue)]).unwrap_or_default();
     let approval = approval(section);
+    let scale = section.number("scale", "0.5").unwrap_or(Factor::ONE);
     section.finish();
-    Some(DeploymentConfig { id: id?, agent: agent?, accounts, limits, stops, approval })
+    Some(DeploymentConfig { id: id?, agent: agent?, accounts, limits, stops, approval, scale })
 }
 
 /// How long a signal waits for a person's yes, where it needs one.

@@ -87,6 +87,8 @@ fn a_wrong_value_is_answered_with_what_fits() {
     check(with("# drift = \"halt_entries\"", "drift = \"adapt\" #"), &["account[0].drift", "got \"adapt\"", "did you mean `adopt`?"]);
     check(with("# reconcile_idle = 4", "reconcile_idle = 0"), &["timing.reconcile_idle", "1 to 100"]);
     check(with("# stops = \"any\"", "stops = \"exchange\""), &["stops", "exchange", "any", "venue"]);
+    check(with("# scale = \"1\"", "scale = \"0\""), &["deployment[0].scale", "factor is 0", "greater than 0"]);
+    check(with("# scale = \"1\"", "scale = 0.5"), &["deployment[0].scale", "0.5"]);
     check(with("# protection_deadline = \"5s\"", "protection_deadline = \"0s\""), &["timing.protection_deadline", "5s"]);
     check(with("max_attempts = 3", "max_attempts = 0"), &["timing.max_attempts", "1 to 100"]);
     check(with("max_attempts = 3", "max_attempts = -1"), &["timing.max_attempts", "got -1"]);

@@ -64,6 +64,7 @@ impl EngineHandler {
             Request::Fills => json(engine.fills().await),
             Request::Equity => json(engine.equity().await),
             Request::Health => json(engine.health().await),
+            Request::Availability { asset } => json(engine.availability(&asset).await),
             Request::Kill { scope, mode, reason } => json(engine.kill(scope, mode, reason).await),
             Request::KillReport { scope: Some(scope) } => json(engine.kill_report(&scope).await.map(|report| vec![report])),
             Request::KillReport { scope: None } => json(engine.kill_reports().await),

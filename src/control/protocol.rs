@@ -4,7 +4,7 @@ use omnivenue_core::engine::EngineError;
 use omnivenue_core::executor::CommandError;
 use omnivenue_core::journal::{KillMode, KillScope, StoreError, Verdict};
 use omnivenue_core::model::close::CloseRequest;
-use omnivenue_core::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId};
+use omnivenue_core::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId};
 use omnivenue_core::model::secret::Secret;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -104,6 +104,11 @@ pub enum Request {
     Equity,
     /// How the engine, its accounts and its journal stand.
     Health,
+    /// Where an asset could be traded now, on what terms, and what stands in the way.
+    Availability {
+        /// Our name of it, or a venue's.
+        asset: Asset,
+    },
     /// The journal's events after a number, and then, when following, each as it happens.
     Events {
         /// The last number already known; 0 for all.
@@ -250,6 +255,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<Request>(&again).unwrap(), expected);
         };
         check(r#"{"verb":"positions"}"#, Request::Positions);
+        check(r#"{"verb":"availability","asset":"HYPE"}"#, Request::Availability { asset: "HYPE".parse().unwrap() });
         check(r#"{"verb":"events","since":7,"follow":true}"#, Request::Events { since: 7, follow: true });
         check(
             r#"{"verb":"kill","scope":{"agent":"demo"},"reason":"x"}"#,

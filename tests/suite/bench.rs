@@ -275,6 +275,7 @@ impl Bench {
             limits: Limits::default(),
             stops: Default::default(),
             approval: None,
+            scale: Factor::ONE,
         };
         let accounts = configs.iter().map(|config| {
             let setup = AccountSetup { venue: config.id.clone(), market: None, limits: Limits::default(), drift: Default::default() };

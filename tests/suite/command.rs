@@ -381,3 +381,28 @@ fn many_commands_at_once_do_no_more_than_one() {
     files.assert_exactly_once();
     files.assert_books_equal_venues();
 }
+
+#[test]
+fn an_asset_is_looked_for_and_a_signal_goes_where_it_is_best() {
+    let home = Home::new();
+    let rows = home.json(&["availability", "HYPE"]);
+    let statuses: Vec<&str> = rows.as_array().unwrap().iter().filter_map(|row| row["status"].as_str()).collect();
+    assert_eq!(statuses, ["ready", "ready"], "{rows}");
+    assert_eq!(rows[0]["deployments"][0]["could_open"], true, "{rows}");
+    contains(&home.run(&["availability", "HYPE"]).well(), &["hyperliquid-paper", "HYPE-USD", "0.00045"]);
+    home.run(&["availability", "DOGE"]).failed(1, &[]);
+
+    let best = ["signal", "--asset", "HYPE", "--long", "--equity-fraction", "0.05", "--routing", "best", "--id", "best"];
+    let execution = home.execution(&best);
+    assert_eq!(execution.legs.iter().map(|leg| leg.outcome).collect::<Vec<_>>(), [Some(Outcome::Filled)], "one place: {execution:?}");
+    assert!(execution.legs[0].routed.as_deref().is_some_and(|why| why.starts_with("per unit after fees: ")), "{execution:?}");
+    let weights = "split:hyperliquid=0.7,ostium=0.3";
+    let split = ["signal", "--asset", "HYPE", "--long", "--quantity", "10", "--routing", weights, "--market", "any", "--id", "split"];
+    let execution = home.execution(&split);
+    filled(&execution);
+    let parts: Vec<String> = execution.legs.iter().map(|leg| leg.filled_quantity.to_string()).collect();
+    assert_eq!(parts, ["7", "3"]);
+    let files = books::files(home.path());
+    files.assert_exactly_once();
+    files.assert_books_equal_venues();
+}

@@ -75,6 +75,7 @@ impl World {
                     limits: Limits::default(),
                     stops: Default::default(),
                     approval: None,
+                    scale: Factor::ONE,
                 },
             )]),
             limits: Limits::default(),
@@ -91,7 +92,7 @@ impl World {
         let balances = vec![Balance { asset: name("USDC"), total: name("1000000") }];
         world.kernel.snapshot(now(), account, Ok(AccountSnapshot { balances, at: now().wall, ..AccountSnapshot::default() }));
         let price: Price = name("38");
-        let quote = Quote { symbol: name("HYPE"), bid: price, ask: price, at: now().wall };
+        let quote = Quote { symbol: name("HYPE"), bid: price, ask: price, at: now().wall, depth: Default::default() };
         world.kernel.input(now(), Input::Quote { venue: config.id, quote });
         world.commit();
         world

@@ -11,11 +11,11 @@ use super::killed::KillReport;
 use super::report::{FillSummary, Health, OrderSummary};
 use super::shell;
 use crate::agent::{self, Agent, AgentHandle, AgentInput, AgentQueue};
-use crate::executor::{CommandError, ForeignOrder, Setup};
+use crate::executor::{Availability, CommandError, ForeignOrder, Setup};
 use crate::journal::{Archive, Journal, KillMode, KillScope, StoreError, Verdict};
 use crate::model::close::CloseRequest;
 use crate::model::execution::{EquityReport, Execution, PositionReport};
-use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId};
+use crate::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId};
 use crate::model::secret::Secret;
 use crate::model::signal::Signal;
 use crate::venue::{Account, Venue, VenueError};
@@ -151,6 +151,7 @@ pub(super) enum Command {
     Fills(Answer<Vec<FillSummary>>),
     Equity(Answer<Vec<EquityReport>>),
     Health(Answer<Health>),
+    Availability(Asset, Answer<Vec<Availability>>),
     Attach(AgentQueue),
     /// With whether positions may be left without their stops.
     Shutdown(bool, Answer<()>),
@@ -353,6 +354,15 @@ impl Engine {
     /// [`EngineError::Closed`] when the engine is.
     pub async fn health(&self) -> Result<Health, EngineError> {
         self.ask(Command::Health).await
+    }
+
+    /// Where an asset could be traded now: by venue, account and instrument whether it is ready or why not, at which prices and on which terms,
+    /// and for each deployment there what would become of the smallest order. Nothing is reserved by asking.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is.
+    pub async fn availability(&self, asset: &Asset) -> Result<Vec<Availability>, EngineError> {
+        self.ask(|answer| Command::Availability(asset.clone(), answer)).await
     }
 
     /// Puts an agent to work on a thread of its own.

@@ -16,12 +16,13 @@ use super::killed::{KillReport, kill_report};
 use super::pending::Pending;
 use super::report::{self, Health, Present};
 use crate::executor::{
-    Approval, Archived, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token, VenueSetup, step,
+    Approval, Archived, Availability, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token,
+    VenueSetup, step,
 };
 use crate::journal::{Archive, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, KillScope, LegRef, StoreError};
 use crate::model::close::{CloseRequest, CloseTarget};
 use crate::model::execution::Execution;
-use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
+use crate::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::instrument::Instrument;
 use crate::model::order::OrderRequest;
 use crate::model::signal::{Signal, hex};
@@ -501,6 +502,12 @@ impl Kernel {
     #[must_use]
     pub fn health(&self, now: Now) -> Health {
         report::health(&self.setup, &self.state, now.monotonic, (self.seq, self.durable))
+    }
+
+    /// Where an asset could be traded now; see [`State::availability`].
+    #[must_use]
+    pub fn availability(&mut self, now: Now, asset: &Asset) -> Vec<Availability> {
+        self.state.availability(&self.setup, now, asset)
     }
 
     fn archived(&self, id: &SignalId) -> Result<Option<Archived>, StoreError> {

@@ -308,6 +308,8 @@ fn leg_report(record: &ExecutionRecord, index: usize, leg: &LegRecord, present: 
         venue: leg.plan.venue.clone(),
         account: leg.plan.account.clone(),
         instrument: leg.plan.symbol.clone(),
+        market: leg.plan.order.as_ref().map(|order| order.terms.market),
+        routed: leg.plan.routed.clone(),
         state: leg.state.name().to_owned(),
         stands_in: leg.plan.stands_in.clone(),
         outcome,

@@ -366,6 +366,7 @@ impl Shell {
             Command::Health(answer) => {
                 return drop(answer.send(Ok(self.kernel.health(now))));
             }
+            Command::Availability(asset, answer) => return drop(answer.send(Ok(self.kernel.availability(now, &asset)))),
             Command::KillReports(scope, answer) => {
                 let scopes: Vec<KillScope> = match scope {
                     Some(scope) => vec![scope],

@@ -1,17 +1,36 @@
 //! From a signal to its legs: resolve, size, check, reserve — one decision, one event.
 
+use super::availability::listed_assets;
+use super::pricing::{self, Bounds};
+use super::routing::Place;
 use super::setup::{AccountShare, DeploymentSetup, StopRequirement};
+use super::sizing::Leg;
 use super::step::{Archived, CommandError, Decided, Effect, Step, Token};
 use crate::gates::{self, Candidate, View};
-use crate::journal::{Admission, Command, Event, ExecutionNumber, LegPlan, LegRef, OrderPlan, Reserve, Terms};
+use crate::journal::{Admission, Command, Event, ExecutionNumber, LegPlan, OrderPlan, Reserve, Terms};
 use crate::ledger::PositionKey;
-use crate::model::execution::{LegState, Outcome, Reason, Timings};
+use crate::model::execution::{Outcome, Reason, Timings};
 use crate::model::exit::{ExitKind, Exits};
-use crate::model::ids::{Asset, DeploymentId, SignalId, VenueSymbol};
-use crate::model::instrument::{Instrument, Market, Side};
-use crate::model::number::{Factor, Leverage, Notional, Price, Quantity, exact};
-use crate::model::signal::{OrderType, Routing, Signal, Sizing};
-use crate::venue::Quote;
+use crate::model::ids::{AccountId, DeploymentId, SignalId, VenueId};
+use crate::model::instrument::{Instrument, Market};
+use crate::model::number::{Factor, Leverage, Notional, Quantity};
+use crate::model::signal::{Direction, OrderType, Signal, TimeInForce, WantedMarket};
+
+/// What a leg would ask of its venue, before any gate has looked at it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Proposal {
+    pub(super) bounds: Bounds,
+    pub(super) leverage: Leverage,
+    pub(super) quantity: Quantity,
+}
+
+fn skipped(code: &str, reason: String) -> (Outcome, Reason) {
+    (Outcome::Skipped, Reason::new(code, reason))
+}
+
+fn refused(reason: Reason) -> (Outcome, Reason) {
+    (Outcome::Refused, reason)
+}
 
 impl Step<'_> {
     /// Takes a signal: once. The same id with the same body is the execution it was; with another body it is an error.
@@ -50,13 +69,13 @@ impl Step<'_> {
         for (id, deployment) in &deployments {
             let mut chosen = false;
             let shares: Vec<&AccountShare> = deployment.accounts.iter().filter(|share| self.takes_part(&signal, share)).collect();
-            for share in shares {
+            for place in self.in_order(&signal, (id, deployment), shares) {
                 if chosen {
-                    admission.standby.push((id.clone(), share.account.clone()));
+                    admission.standby.push((id.clone(), place.share.account.clone()));
                     continue;
                 }
-                let plan = self.plan_leg(&signal, id, deployment, share, number);
-                chosen = signal.routing == Routing::First && plan.ended.is_none();
+                let plan = self.plan_leg(&signal, id, deployment, place, number);
+                chosen = signal.routing.opens_one() && plan.ended.is_none();
                 // The reserve is booked before the next leg is looked at.
                 if let Err(fault) = self.book.add_leg(number, &plan) {
                     self.out.fault = Some(fault);
@@ -103,7 +122,7 @@ impl Step<'_> {
             let agents = self.setup.agents.keys().map(|agent| agent.as_str()).collect::<Vec<_>>().join(", ");
             return invalid(format!("agent {} has no deployment; the agents are {agents}", signal.agent));
         }
-        for venue in signal.venues.iter().flatten() {
+        for venue in signal.venues.iter().flatten().chain(signal.routing.split()) {
             let venue_of = |share: &AccountShare| self.setup.accounts.get(&share.account).map(|account| account.venue.clone());
             let mut enabled: Vec<_> = deployments.iter().flat_map(|d| d.accounts.iter().filter_map(venue_of)).collect();
             if !enabled.contains(venue) {
@@ -113,26 +132,15 @@ impl Step<'_> {
             }
         }
         let (asset, _) = self.setup.assets.resolve(&signal.asset);
-        let listed = self.setup.venues.values().any(|venue| venue.instrument_of(&asset, signal.market).is_some());
+        let listed =
+            self.setup.venues.values().any(|venue| venue.instruments_of(&asset).any(|instrument| signal.market.allows(instrument.market)));
         let all_open = self.setup.accounts.values().all(|account| self.setup.venues.contains_key(&account.venue));
         if !listed && all_open {
-            let mut names: Vec<Asset> =
-                self.setup.venues.values().flat_map(|v| v.instruments.values().map(|i| self.setup.assets.resolve(&i.base).0)).collect();
-            names.sort();
-            names.dedup();
+            let names = listed_assets(self.setup);
             let shown = names.iter().take(12).map(|asset| asset.as_str()).collect::<Vec<_>>().join(", ");
             return invalid(format!("no venue lists {} on the {} market; listed are {shown}", signal.asset, signal.market));
         }
         Ok(())
-    }
-
-    fn takes_part(&self, signal: &Signal, share: &AccountShare) -> bool {
-        let venue = self.setup.accounts.get(&share.account).map(|account| &account.venue);
-        match (&signal.venues, venue) {
-            (None, Some(_)) => true,
-            (Some(named), Some(venue)) => named.contains(venue),
-            (_, None) => false,
-        }
     }
 
     /// Decides one leg: an order with its reserve, or the reason why there is none.
@@ -141,10 +149,10 @@ impl Step<'_> {
         signal: &Signal,
         deployment: &DeploymentId,
         setup: &DeploymentSetup,
-        share: &AccountShare,
+        place: Place<'_>,
         number: ExecutionNumber,
     ) -> LegPlan {
-        let (share, stands_in) = &self.seat(share);
+        let (share, stands_in) = &self.seat(place.share);
         let venue = self.setup.accounts.get(&share.account).map(|account| account.venue.clone());
         let venue = venue.expect("takes_part only lets accounts of the configuration through");
         let mut plan = LegPlan {
@@ -157,13 +165,14 @@ impl Step<'_> {
             ended: None,
             stands_in: stands_in.clone(),
             awaiting: None,
+            routed: place.why,
             timings: Timings::default(),
         };
         if let Some(reason) = self.is_taken(number, &plan) {
             plan.ended = Some((Outcome::Skipped, reason));
             return plan;
         }
-        match self.decide(signal, deployment, setup, share, &mut plan) {
+        match self.decide(signal, (deployment, setup), (place.share, share), &mut plan) {
             Ok(order) => {
                 plan.timings.resolved = self.elapsed(number);
                 plan.timings.cleared = self.elapsed(number);
@@ -187,30 +196,79 @@ impl Step<'_> {
         Some(Reason::new("paper_fallback", words))
     }
 
-    fn decide(
+    /// The instrument that a signal trades on an account: of `any` market the one that the account is configured for, else perpetuals, else
+    /// spot. Spot carries only what is long and has no leverage.
+    pub(super) fn instrument_for(&self, signal: &Signal, account: &AccountId, venue: &VenueId) -> Result<&Instrument, (Outcome, Reason)> {
+        let asset = self.setup.assets.resolve(&signal.asset).0;
+        let listed = self.setup.venues.get(venue).ok_or_else(|| skipped("venue_down", format!("{venue} does not say what it trades")))?;
+        let configured = self.setup.accounts.get(account).and_then(|account| account.market);
+        if let Some(market) = configured.filter(|market| !signal.market.allows(*market)) {
+            return Err(skipped("other_market", format!("{account} trades {market}, the signal asks for {}", signal.market)));
+        }
+        let none = |what: String| skipped("not_listed", format!("{venue} lists no {asset} {what}"));
+        if let WantedMarket::Only(market) = signal.market {
+            return listed.instrument_of(&asset, market).ok_or_else(|| none(market.to_string()));
+        }
+        let order = [Market::Perp, Market::Spot];
+        let mut found = order.into_iter().filter(|market| configured.is_none_or(|configured| configured == *market));
+        let instrument = found.find_map(|market| listed.instrument_of(&asset, market));
+        let instrument =
+            instrument.ok_or_else(|| none(configured.map_or_else(|| "perp or spot".to_owned(), |market| market.to_string())))?;
+        if instrument.market == Market::Spot && (signal.direction == Direction::Short || signal.leverage > Leverage::ONE) {
+            let wish =
+                if signal.direction == Direction::Short { "short".to_owned() } else { format!("{} times leverage", signal.leverage) };
+            return Err(skipped("other_market", format!("{account} trades {asset} on spot, where of `any` market nothing has {wish}")));
+        }
+        Ok(instrument)
+    }
+
+    /// What a leg would ask for on an account, or the one that stands in for it: worst price, leverage and size.
+    pub(super) fn propose(
         &self,
         signal: &Signal,
-        deployment: &DeploymentId,
-        setup: &DeploymentSetup,
-        share: &AccountShare,
+        (id, deployment): (&DeploymentId, &DeploymentSetup),
+        (share, seat): (&AccountShare, &AccountShare),
+        (venue, instrument): (&VenueId, &Instrument),
+    ) -> Result<Proposal, (Outcome, Reason)> {
+        let Some(quote) = self.live.quotes.get(&(venue.clone(), instrument.symbol.clone())) else {
+            return Err(skipped("no_price", format!("{venue} has no price for {} yet", instrument.symbol)));
+        };
+        if let Some(exits) = &signal.exits {
+            Self::check_exits(exits, signal.direction, quote.middle()).map_err(refused)?;
+            self.check_stop_requirement(deployment, exits, (venue, instrument)).map_err(refused)?;
+        }
+        self.check_order_type(signal.order, venue).map_err(refused)?;
+        let bounds = pricing::bounds(signal, instrument, quote, signal.direction.entry_side()).map_err(refused)?;
+        let leverage = self.leverage(signal, instrument, id, seat).map_err(refused)?;
+        let part = self.part(signal, deployment, share).map_err(refused)?;
+        let per_name = self.setup.assets.resolve(&signal.asset).1;
+        let per_base = self.setup.assets.resolve(&instrument.base).1;
+        let leg = Leg { instrument, bounds, leverage, part, per_name, per_base };
+        let quantity = self.size(signal, id, seat, &leg).map_err(refused)?;
+        Ok(Proposal { bounds, leverage, quantity })
+    }
+
+    /// What the venue cannot do is refused here, before anything is sent.
+    fn check_order_type(&self, order: OrderType, venue: &VenueId) -> Result<(), Reason> {
+        let orders = self.setup.venues.get(venue).map(|venue| &venue.capabilities.orders);
+        let OrderType::Limit { time_in_force, post_only, .. } = order else { return Ok(()) };
+        let lacks = |what: &str, instead: &str| Err(Reason::new("unsupported_order", format!("{venue} has no {what} orders; {instead}")));
+        match orders {
+            Some(orders) if time_in_force == TimeInForce::Fok && !orders.fill_or_kill => lacks("fill-or-kill", "use ioc"),
+            Some(orders) if post_only && !orders.post_only => lacks("post-only", "leave post_only out"),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn decide(
+        &self,
+        signal: &Signal,
+        (deployment, setup): (&DeploymentId, &DeploymentSetup),
+        (configured, share): (&AccountShare, &AccountShare),
         plan: &mut LegPlan,
     ) -> Result<OrderPlan, (Outcome, Reason)> {
-        let skipped = |code: &str, reason: String| (Outcome::Skipped, Reason::new(code, reason));
-        let refused = |reason: Reason| (Outcome::Refused, reason);
-        let (asset, per_name) = self.setup.assets.resolve(&signal.asset);
-        let venue = self
-            .setup
-            .venues
-            .get(&plan.venue)
-            .ok_or_else(|| skipped("venue_down", format!("{} does not say what it trades", plan.venue)))?;
-        if let Some(market) =
-            self.setup.accounts.get(&plan.account).and_then(|account| account.market).filter(|market| *market != signal.market)
-        {
-            return Err(skipped("other_market", format!("{} trades {market}, the signal asks for {}", plan.account, signal.market)));
-        }
-        let Some(instrument) = venue.instrument_of(&asset, signal.market) else {
-            return Err(skipped("not_listed", format!("{} lists no {} {}", plan.venue, asset, signal.market)));
-        };
+        let asset = self.setup.assets.resolve(&signal.asset).0;
+        let instrument = self.instrument_for(signal, &plan.account, &plan.venue)?;
         plan.symbol = Some(instrument.symbol.clone());
         let valid_until = signal.valid_until(self.now.wall);
         if self.now.wall > valid_until {
@@ -223,18 +281,9 @@ impl Step<'_> {
                 .unwrap_or_else(|| "its venue's truth is still being compared with ours".into());
             return Err(skipped("recovering", format!("{} cannot trade yet: {why}", plan.account)));
         }
-        let Some(quote) = self.live.quotes.get(&(plan.venue.clone(), instrument.symbol.clone())) else {
-            return Err(skipped("no_price", format!("{} has no price for {} yet", plan.venue, instrument.symbol)));
-        };
-        let side = signal.direction.entry_side();
-        if let Some(exits) = &signal.exits {
-            Self::check_exits(exits, signal.direction, quote.middle()).map_err(refused)?;
-            self.check_stop_requirement(setup, exits, plan, &instrument.symbol).map_err(refused)?;
-        }
-        let (worst_price, reserve_price) = prices(signal, instrument, quote, side).map_err(refused)?;
-        let leverage = self.leverage(signal, instrument, deployment, share).map_err(refused)?;
-        let quantity =
-            size(signal.sizing, instrument, reserve_price, per_name, self.setup.assets.resolve(&instrument.base).1).map_err(refused)?;
+        let Proposal { bounds, leverage, quantity } =
+            self.propose(signal, (deployment, setup), (configured, share), (&plan.venue, instrument))?;
+        let (worst_price, reserve_price, side) = (bounds.worst, bounds.reserve, signal.direction.entry_side());
         instrument.check_order(quantity, worst_price, false).map_err(|reason| refused(Reason::new("venue_filter", reason)))?;
 
         let terms = Terms::of(instrument, asset);
@@ -280,7 +329,7 @@ impl Step<'_> {
     }
 
     /// Where a stop must be at the venue, the venue must be able to hold it from the start.
-    fn check_stop_requirement(&self, setup: &DeploymentSetup, exits: &Exits, plan: &LegPlan, symbol: &VenueSymbol) -> Result<(), Reason> {
+    fn check_stop_requirement(&self, setup: &DeploymentSetup, exits: &Exits, at: (&VenueId, &Instrument)) -> Result<(), Reason> {
         if setup.stops == StopRequirement::Any || !exits.wants_stop() {
             return Ok(());
         }
@@ -290,10 +339,11 @@ impl Step<'_> {
                 "a trailing stop that is not active yet cannot wait at the venue; give a stop_loss too",
             ));
         }
-        if self.can_hold(&plan.venue, symbol, ExitKind::StopLoss) {
+        let (venue, symbol) = (at.0, &at.1.symbol);
+        if self.can_hold(venue, symbol, ExitKind::StopLoss) {
             return Ok(());
         }
-        let words = format!("stops must wait at the venue here (`stops = \"venue\"`), and {} holds none for {symbol}", plan.venue);
+        let words = format!("stops must wait at the venue here (`stops = \"venue\"`), and {venue} holds none for {symbol}");
         Err(Reason::new("no_venue_stop", words))
     }
 
@@ -320,81 +370,6 @@ impl Step<'_> {
                 ),
             )),
             _ => Ok(signal.leverage),
-        }
-    }
-
-    /// Routing `first`: turns to the next account when a leg came to nothing for certain.
-    pub(super) fn next_in_line(&mut self, at: LegRef) {
-        let Some(record) = self.book.execution(at.execution) else { return };
-        let Some(leg) = record.legs.get(at.leg) else { return };
-        let Command::Signal(signal) = record.admission.command.clone() else { return };
-        // A leg that was canceled was meant to come to nothing.
-        let given_up = matches!(leg.state, LegState::Done { outcome: Outcome::Canceled, .. });
-        let nothing = leg.state.is_done() && !given_up && leg.filled().is_ok_and(|filled| filled.quantity.is_zero());
-        let alive = record.legs.iter().any(|other| {
-            other.plan.deployment == leg.plan.deployment && (other.is_live() || other.filled().is_ok_and(|f| !f.quantity.is_zero()))
-        });
-        if signal.routing != Routing::First || !nothing || alive {
-            return;
-        }
-        let deployment = leg.plan.deployment.clone();
-        let Some(setup) = self.setup.deployments.get(&deployment).cloned() else { return };
-        if !self.may_go_on((&deployment, &setup), record) {
-            return;
-        }
-        let standby: Vec<_> =
-            record.admission.standby.iter().filter(|(d, _)| *d == deployment).map(|(_, account)| account.clone()).collect();
-        for account in standby {
-            let Some(share) = setup.accounts.iter().find(|share| share.account == account).cloned() else { continue };
-            let plan = self.plan_leg(&signal, &deployment, &setup, &share, at.execution);
-            let planned = plan.ended.is_none();
-            self.emit(Event::LegPlanned { execution: at.execution, plan });
-            if planned {
-                break;
-            }
-        }
-        self.advance(at.execution);
-    }
-}
-
-/// The worst price admitted, and the price at which the leg is reserved: for a sale the two differ, since a better price makes a larger
-/// position.
-fn prices(signal: &Signal, instrument: &Instrument, quote: &Quote, side: Side) -> Result<(Price, Price), Reason> {
-    let away = |price: Price, up: bool| {
-        let slip = signal.slippage.decimal();
-        let factor = if up { exact::add(rust_decimal::Decimal::ONE, slip) } else { exact::sub(rust_decimal::Decimal::ONE, slip) };
-        factor.and_then(|factor| price.decimal().checked_mul(factor)).and_then(|moved| Price::new(moved).ok())
-    };
-    let no_price =
-        || Reason::new("no_valid_price", format!("no valid price of {} is within the slippage of {}", instrument.symbol, signal.slippage));
-    let worst = match signal.order {
-        OrderType::Market => away(if side.is_buy() { quote.ask } else { quote.bid }, side.is_buy()),
-        OrderType::Limit { price, .. } => Some(price),
-    };
-    let worst = worst.and_then(|worst| instrument.limit_price(worst, side)).ok_or_else(no_price)?;
-    if worst > instrument.max_price {
-        return Err(Reason::new(
-            "no_valid_price",
-            format!("{worst} is above the largest price of {}, {}", instrument.symbol, instrument.max_price),
-        ));
-    }
-    if side.is_buy() {
-        return Ok((worst, worst));
-    }
-    let best = away(quote.bid, true).and_then(|best| instrument.limit_price(best, Side::Sell)).ok_or_else(no_price)?;
-    Ok((worst, worst.max(best)))
-}
-
-/// Whole lots, rounded down.
-fn size(sizing: Sizing, instrument: &Instrument, price: Price, per_name: Factor, per_base: Factor) -> Result<Quantity, Reason> {
-    let overflow = || Reason::new("overflow", "the size has more digits than can be kept exactly");
-    match sizing {
-        Sizing::Notional(notional) => Ok(instrument.quantity_for(notional, price)),
-        Sizing::Quantity(quantity) => {
-            let units = exact::mul(quantity.decimal(), per_name.decimal()).ok_or_else(overflow)?;
-            let lot = exact::mul(instrument.lot_size.decimal(), per_base.decimal()).ok_or_else(overflow)?;
-            let lots = exact::units(units, lot).ok_or_else(overflow)?;
-            exact::mul(lots, instrument.lot_size.decimal()).and_then(|value| Quantity::new(value).ok()).ok_or_else(overflow)
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::book::ExecutionRecord;
+use super::routing::Place;
 use super::setup::DeploymentSetup;
 use super::step::{CommandError, Effect, Step, Timer, Token};
 use crate::journal::{Command, Event, ExecutionNumber, LegPlan, LegRef};
@@ -157,7 +158,8 @@ impl Step<'_> {
         let share = setup.and_then(|setup| setup.accounts.iter().find(|share| share.account == leg.plan.account));
         match (setup, share) {
             (Some(setup), Some(share)) if self.setup.accounts.contains_key(&share.account) => {
-                Some(self.plan_leg(signal, deployment, setup, share, at.execution))
+                let place = Place { share, why: leg.plan.routed.clone() };
+                Some(self.plan_leg(signal, deployment, setup, place, at.execution))
             }
             _ => {
                 let words = format!("{deployment} does not trade on {} any more", leg.plan.account);

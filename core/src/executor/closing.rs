@@ -161,6 +161,7 @@ impl Step<'_> {
             ended: None,
             stands_in: None,
             awaiting: None,
+            routed: None,
             timings: Timings { resolved: Some(0), ..Timings::default() },
         };
         Some(self.cut_to_part(request, plan))
@@ -230,6 +231,7 @@ impl Step<'_> {
             order: None,
             ended: None,
             awaiting: None,
+            routed: None,
             stands_in: None,
             timings: Timings { resolved: Some(0), ..Timings::default() },
         };

@@ -137,6 +137,7 @@ impl Step<'_> {
             ended: None,
             stands_in: None,
             awaiting: None,
+            routed: None,
             timings: Timings::default(),
         };
         let request = OrderRequest { reduce_only: true, ..plan.request(Purpose::Close)? };

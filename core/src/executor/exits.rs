@@ -230,6 +230,7 @@ impl Step<'_> {
             ended: None,
             stands_in: None,
             awaiting: None,
+            routed: None,
             timings: Timings::default(),
         })
     }

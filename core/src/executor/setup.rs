@@ -55,6 +55,12 @@ impl VenueSetup {
         Self { capabilities, instruments, by_asset }
     }
 
+    /// Every instrument of an asset, by market: spot comes first in order.
+    pub fn instruments_of<'a>(&'a self, asset: &'a Asset) -> impl Iterator<Item = &'a Instrument> {
+        let from = self.by_asset.range((asset.clone(), Market::Spot)..).take_while(move |((of, _), _)| of == asset);
+        from.flat_map(|(_, symbols)| symbols).filter_map(|symbol| self.instruments.get(symbol))
+    }
+
     /// The instrument of an asset on a market: the first by name where there are several quote currencies.
     #[must_use]
     pub fn instrument_of(&self, asset: &Asset, market: Market) -> Option<&Instrument> {
@@ -110,6 +116,8 @@ pub struct DeploymentSetup {
     pub stops: StopRequirement,
     /// A person must say yes to each signal carried out here, within this time.
     pub approval: Option<Duration>,
+    /// Multiplies the size of every signal carried out here.
+    pub scale: Factor,
 }
 
 /// Where a stop must be for the position to count as protected.

@@ -130,6 +130,9 @@ pub struct LegPlan {
     /// Until when it waits for a person's yes, if it does: it has no order yet, and holds nothing back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaiting: Option<Timestamp>,
+    /// What was compared when the account was chosen among several (routing `best`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed: Option<String>,
     /// How long the decision took.
     #[serde(default)]
     pub timings: Timings,
@@ -208,7 +211,7 @@ pub struct Admission {
     pub valid_until: Option<Timestamp>,
     /// What was decided for each leg.
     pub legs: Vec<LegPlan>,
-    /// Where to turn next if a leg comes to nothing (routing `first`).
+    /// Where to turn next if a leg comes to nothing (routing `first` and `best`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standby: Vec<(DeploymentId, AccountId)>,
 }

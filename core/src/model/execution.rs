@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exit::TriggerSource;
 use super::ids::{AccountId, AgentId, ClientOrderId, DeploymentId, PositionId, SignalId, VenueId, VenueOrderId, VenueSymbol};
+use super::instrument::Market;
 use super::number::{Amount, Price, Quantity};
 use super::order::Fee;
 use super::signal::Direction;
@@ -276,6 +277,12 @@ pub struct LegReport {
     /// The instrument, by the venue's name; absent when none was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instrument: Option<VenueSymbol>,
+    /// Its market, which a signal that asks for `any` does not tell; absent while nothing is ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub market: Option<Market>,
+    /// What was compared when the account was chosen among several: with routing `best`, what a unit of the asset came to at each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed: Option<String>,
     /// `awaiting_approval`, `planned`, `sent`, `unknown`, `working` or `done`.
     pub state: String,
     /// The account it stands in for: in an emergency entries go to paper instead.

@@ -8,7 +8,9 @@ use super::ids::{
     AccountId, AdjustmentId, AgentId, Asset, ClientOrderId, DeploymentId, MovementId, PositionId, SignalId, TradeId, VenueId, VenueOrderId,
     VenueSymbol,
 };
+use super::instrument::Market;
 use super::number::{Amount, Factor, Fraction, Leverage, Notional, Price, Quantity, Rate, SignedQuantity};
+use super::signal::WantedMarket;
 use super::time::Timestamp;
 
 /// An exact number that is not negative, as text.
@@ -98,4 +100,14 @@ pub fn schema(name: &str) -> Option<serde_json::Value> {
         _ => return None,
     };
     Some(schema.to_value())
+}
+
+impl JsonSchema for WantedMarket {
+    fn schema_name() -> Cow<'static, str> {
+        "WantedMarket".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [generator.subschema_for::<Market>(), { "const": "any" }] })
+    }
 }

@@ -1,14 +1,19 @@
 //! An agent's wish: what `execute` takes.
 
+mod market;
+mod routing;
+
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::market::WantedMarket;
+pub use self::routing::Routing;
 use super::exit::Exits;
 use super::ids::{AgentId, Asset, SignalId, VenueId};
-use super::instrument::{Market, Side};
+use super::instrument::Side;
 use super::number::{Fraction, Leverage, Notional, Price, Quantity};
 use super::schema::{Confidence, Length};
 use super::time::{Timestamp, duration_text};
@@ -34,14 +39,44 @@ impl Direction {
     }
 }
 
-/// How large each leg is.
+/// How large each leg is, times the deployment's `scale`; where the routing splits, how large all of a deployment's legs are together. Never
+/// more than that: rounded down to whole lots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sizing {
-    /// This much in quote units, per leg, rounded down to whole lots at the worst price admitted.
+    /// This much in quote units, at the worst price admitted.
     Notional(Notional),
-    /// This much of the asset, per leg, rounded down to whole lots.
+    /// This much of the asset.
     Quantity(Quantity),
+    /// This share of the deployment's equity on the account is the margin: the leg is worth share × leverage, at the worst price admitted.
+    /// The equity is its allocation with all gains and losses there since; without an allocation it is that of the whole account.
+    EquityFraction(Fraction),
+    /// This share of the same equity is lost if the stop closes at its price: from the worst price admitted, with the fees of both trades.
+    /// Needs `exits.stop_loss`.
+    RiskFraction(Fraction),
+}
+
+impl Sizing {
+    /// Its name in the published form.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Notional(_) => "notional",
+            Self::Quantity(_) => "quantity",
+            Self::EquityFraction(_) => "equity_fraction",
+            Self::RiskFraction(_) => "risk_fraction",
+        }
+    }
+
+    /// The number: quote units, units of the asset, or a share.
+    #[must_use]
+    pub fn value(&self) -> rust_decimal::Decimal {
+        match self {
+            Self::Notional(notional) => notional.decimal(),
+            Self::Quantity(quantity) => quantity.decimal(),
+            Self::EquityFraction(share) | Self::RiskFraction(share) => share.decimal(),
+        }
+    }
 }
 
 /// How long an order may rest.
@@ -77,17 +112,6 @@ pub enum OrderType {
     },
 }
 
-/// Which venues take part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Routing {
-    /// Every enabled venue, one leg each.
-    #[default]
-    All,
-    /// The first venue, in the deployment's order, where the leg can be opened.
-    First,
-}
-
 /// What becomes of the other legs when one fails: within one deployment, never across two. Only for orders that do not rest.
 ///
 /// A leg *stands* when all that it asked for has traded. The group of a deployment's legs stands once the required number of them do; it fails
@@ -113,8 +137,7 @@ pub enum LegPolicy {
 
 /// An instruction to open a position, unique for ever by its id.
 ///
-/// The JSON form is strict: unknown fields, JSON numbers for money and fields that this version cannot carry out
-/// (routing `best`, for one) are refused with a sentence, never ignored.
+/// The JSON form is strict: unknown fields and JSON numbers for money are refused with a sentence, never ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Signal {
@@ -126,7 +149,7 @@ pub struct Signal {
     pub asset: Asset,
     /// On which market; perpetuals when absent.
     #[serde(default)]
-    pub market: Market,
+    pub market: WantedMarket,
     /// Long or short.
     pub direction: Direction,
     /// How sure the agent is.
@@ -204,16 +227,6 @@ pub enum SignalError {
         /// What is wrong, where, what was given and what fits.
         reason: String,
     },
-    /// A wish that this version cannot carry out.
-    #[error("signal {id}: `{field}` is not supported by this version ({reason}); nothing was done")]
-    Unsupported {
-        /// The signal's id.
-        id: String,
-        /// The field.
-        field: &'static str,
-        /// What is supported.
-        reason: &'static str,
-    },
 }
 
 /// The fields of the contract, for suggestions.
@@ -260,17 +273,6 @@ impl Signal {
         if let Some(unknown) = fields.keys().find(|key| !FIELDS.contains(&key.as_str())) {
             return Err(SignalError::Form { id, reason: format!("unknown field `{unknown}`; the fields are {}", FIELDS.join(", ")) });
         }
-        let unsupported = |field, reason| Err(SignalError::Unsupported { id: id.clone().unwrap_or_default(), field, reason });
-        if fields.get("routing").is_some_and(|routing| *routing != "all" && *routing != "first") {
-            return unsupported("routing", "only all and first are");
-        }
-        if fields.get("market").is_some_and(|market| *market == "any") {
-            return unsupported("market", "name perp or spot");
-        }
-        let relative = |sizing: &serde_json::Value| sizing.get("equity_fraction").is_some() || sizing.get("risk_fraction").is_some();
-        if fields.get("sizing").is_some_and(relative) {
-            return unsupported("sizing", "only notional and quantity are");
-        }
         // Field by field first, so that an error names its field.
         for (field, given) in fields {
             check_field(field, given).map_err(|reason| SignalError::Form { id: id.clone(), reason: format!("{field}: {reason}") })?;
@@ -280,17 +282,16 @@ impl Signal {
         Ok(signal)
     }
 
-    /// Checks what the types alone cannot: sizes above zero, validity above zero.
+    /// Checks what the types alone cannot: sizes above zero, validity above zero, parts that fit one another.
     ///
     /// # Errors
     /// A sentence that names the field, what was given and what fits.
     pub fn check(&self) -> Result<(), String> {
-        let zero = match self.sizing {
-            Sizing::Notional(notional) => notional.is_zero(),
-            Sizing::Quantity(quantity) => quantity.is_zero(),
-        };
-        if zero {
-            return Err("sizing is 0, but must be greater than 0".into());
+        if self.sizing.value().is_zero() {
+            return Err(format!("sizing.{} is 0, but must be greater than 0", self.sizing.name()));
+        }
+        if matches!(self.sizing, Sizing::RiskFraction(_)) && self.exits.is_none_or(|exits| exits.stop_loss.is_none()) {
+            return Err("sizing.risk_fraction is what may be lost at the stop, so that it needs exits.stop_loss".into());
         }
         if self.valid_for.is_zero() {
             return Err("valid_for is 0, but must be at least 1ms".into());
@@ -305,7 +306,10 @@ impl Signal {
         if self.venues.as_ref().is_some_and(Vec::is_empty) {
             return Err("venues is empty; leave it out to mean all enabled ones".into());
         }
-        Ok(())
+        if matches!(self.order, OrderType::Limit { post_only: true, time_in_force, .. } if time_in_force != TimeInForce::Gtc) {
+            return Err("order.post_only may only rest, so that it needs time_in_force gtc".into());
+        }
+        self.routing.check(self.venues.as_deref())
     }
 
     /// A group must be decided soon: what rests would leave it open.
@@ -319,8 +323,8 @@ impl Signal {
         if matches!(self.order, OrderType::Limit { time_in_force: TimeInForce::Gtc, .. }) {
             return Err("leg_policy needs an order that does not rest: market, or limit with time_in_force ioc or fok".into());
         }
-        if self.routing == Routing::First {
-            return Err("leg_policy needs routing all: first opens one leg only".into());
+        if self.routing.opens_one() {
+            return Err("leg_policy needs routing all or split: first and best open one leg only".into());
         }
         Ok(())
     }
@@ -354,7 +358,7 @@ fn check_field(field: &str, given: &serde_json::Value) -> Result<(), String> {
         "id" => read::<SignalId>(given),
         "agent" => read::<AgentId>(given),
         "asset" => read::<Asset>(given),
-        "market" => read::<Market>(given),
+        "market" => read::<WantedMarket>(given),
         "direction" => read::<Direction>(given),
         "confidence" => confidence(given).map(|_| ()).map_err(|e: serde_json::Error| e.to_string()),
         "created_at" => read::<Option<Timestamp>>(given),
@@ -365,6 +369,7 @@ fn check_field(field: &str, given: &serde_json::Value) -> Result<(), String> {
                 let checked = match part.as_str() {
                     "notional" => read::<Notional>(value),
                     "quantity" => read::<Quantity>(value),
+                    "equity_fraction" | "risk_fraction" => read::<Fraction>(value),
                     _ => Ok(()),
                 };
                 checked.map_err(|reason| format!("{part}: {reason}"))?;
@@ -376,7 +381,12 @@ fn check_field(field: &str, given: &serde_json::Value) -> Result<(), String> {
         "order" => read::<OrderType>(given),
         "exits" => read::<Option<Exits>>(given),
         "venues" => read::<Option<Vec<VenueId>>>(given),
-        "routing" => read::<Routing>(given),
+        "routing" => {
+            for (venue, weight) in given.get("split").and_then(serde_json::Value::as_object).into_iter().flatten() {
+                read::<Fraction>(weight).map_err(|reason| format!("split.{venue}: {reason}"))?;
+            }
+            read::<Routing>(given)
+        }
         "leg_policy" => read::<LegPolicy>(given),
         "metadata" => read::<serde_json::Map<String, serde_json::Value>>(given),
         _ => Ok(()),
@@ -412,6 +422,35 @@ mod tests {
         assert_ne!(plain.body_hash(), other.body_hash());
     }
 
+    /// What was accepted once is the same execution for ever: the canonical form of what could be said before never changes.
+    #[test]
+    fn the_canonical_form_is_what_it_always_was() {
+        let plain = Signal::from_json(PLAIN).unwrap();
+        let canonical = r#"{"id":"s-1","agent":"demo","asset":"HYPE","market":"perp","direction":"long","valid_for":"1m","sizing":{"notional":"500"},"leverage":"1","slippage":"0.01","order":{"type":"market"},"routing":"all","leg_policy":"best_effort"}"#;
+        assert_eq!(plain.canonical(), canonical);
+        assert_eq!(plain.body_hash(), "4c6b31781e283951ba0ab53ecea39aa1ef47948c6343af7346bbc2128c4ff59d");
+    }
+
+    #[test]
+    fn every_sizing_routing_and_market_has_one_spelling() {
+        let check = |change: &str, spelled: &str| {
+            let signal = with(change).unwrap();
+            assert!(signal.canonical().contains(spelled), "{} should contain {spelled}", signal.canonical());
+            assert_eq!(Signal::from_json(&signal.canonical()).unwrap(), signal);
+        };
+        check(r#""market":"any""#, r#""market":"any""#);
+        check(r#""routing":"best""#, r#""routing":"best""#);
+        check(
+            r#""routing":{"split":{"ostium":"0.30","hyperliquid":"0.7"}}"#,
+            r#""routing":{"split":{"hyperliquid":"0.7","ostium":"0.3"}}"#,
+        );
+        let sized = |sizing: &str| Signal::from_json(&PLAIN.replace("{\"notional\":\"500\"}", sizing)).unwrap();
+        assert!(sized(r#"{"equity_fraction":"0.080"}"#).canonical().contains(r#""sizing":{"equity_fraction":"0.08"}"#));
+        let risk = PLAIN
+            .replace(r#""sizing":{"notional":"500"}"#, r#""sizing":{"risk_fraction":"0.05"},"exits":{"stop_loss":{"fraction":"0.03"}}"#);
+        assert_eq!(Signal::from_json(&risk).unwrap().sizing, Sizing::RiskFraction("0.05".parse().unwrap()));
+    }
+
     #[test]
     fn the_canonical_form_reads_back() {
         let signal = with(
@@ -436,6 +475,15 @@ mod tests {
         check(with(r#""leg_policy":{"at_least":0}"#), "at least 1");
         check(with(r#""leg_policy":"all_or_none","order":{"type":"limit","price":"1"}"#), "does not rest");
         check(with(r#""leg_policy":"all_or_none","routing":"first""#), "needs routing all");
+        check(with(r#""leg_policy":"all_or_none","routing":"best""#), "open one leg only");
+        check(with(r#""order":{"type":"limit","price":"1","time_in_force":"ioc","post_only":true}"#), "may only rest");
+        check(with(r#""market":"future""#), "or `any` of them");
+        check(with(r#""routing":"worst""#), "routing: ");
+        check(with(r#""routing":{"split":{}}"#), "split is empty");
+        check(with(r#""routing":{"split":{"a":"0.7","b":"0.2"}}"#), "adds up to 0.9 (a 0.7, b 0.2), but must add up to exactly 1");
+        check(with(r#""routing":{"split":{"a":"1","b":"0"}}"#), "gives b 0");
+        check(with(r#""routing":{"split":{"a":0.5,"b":"0.5"}}"#), "routing: split.a: ");
+        check(with(r#""routing":{"split":{"a":"0.5","b":"0.5"}},"venues":["a"]"#), "different venues");
         check(with(r#""valid_for":"soon""#), "not a length of time");
         check(with(r#""slippage":"1.5""#), "between 0 and 1");
         check(with(r#""leverage":5"#), "as a string");
@@ -443,7 +491,11 @@ mod tests {
         check(Signal::from_json(&PLAIN.replace("\"500\"", "\"NaN\"")), "not a decimal number");
         check(Signal::from_json(&PLAIN.replace("\"500\"", "\"0\"")), "must be greater than 0");
         check(Signal::from_json(&PLAIN.replace("\"500\"", "\"123456789012345678901234567890\"")), "more than 28");
-        check(Signal::from_json(&PLAIN.replace("{\"notional\":\"500\"}", "{\"equity_fraction\":\"0.1\"}")), "`sizing` is not supported");
+        let sized = |sizing: &str| Signal::from_json(&PLAIN.replace("{\"notional\":\"500\"}", sizing));
+        check(sized(r#"{"equity_fraction":"1.1"}"#), "equity_fraction: fraction is 1.1, but must be between 0 and 1");
+        check(sized(r#"{"equity_fraction":0.1}"#), "as a string");
+        check(sized(r#"{"risk_fraction":"0"}"#), "must be greater than 0");
+        check(sized(r#"{"risk_fraction":"0.05"}"#), "needs exits.stop_loss");
         check(Signal::from_json(&PLAIN.replace("s-1", "s 1")), "cannot be a signal id");
         check(Signal::from_json("[]"), "JSON object");
     }

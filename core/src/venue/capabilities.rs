@@ -68,6 +68,16 @@ pub struct OrderCapabilities {
     pub reduce_only: bool,
     /// What the account needs as a nonce.
     pub nonce: NonceRule,
+    /// Whether an order can be filled in full at once, or not at all.
+    #[serde(default = "yes")]
+    pub fill_or_kill: bool,
+    /// Whether an order can be told to rest, and is refused where it would trade at once.
+    #[serde(default = "yes")]
+    pub post_only: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// What a venue can do: what the composed stack achieves, asked before it is needed.

@@ -24,9 +24,9 @@ use crate::gates::Cleared;
 use crate::journal::Journaled;
 pub use crate::model::exit::TriggerSource;
 use crate::model::ids::{AccountId, ClientOrderId, VenueId, VenueSymbol};
-use crate::model::instrument::Instrument;
+use crate::model::instrument::{Instrument, Side};
 use crate::model::movement::Movement;
-use crate::model::number::{Price, exact};
+use crate::model::number::{Price, Quantity, exact};
 use crate::model::order::{Balance, FillReport, NetPosition, OrderReport, OrderRequest};
 use crate::model::time::Timestamp;
 
@@ -41,6 +41,47 @@ pub struct Quote {
     pub ask: Price,
     /// By the venue's clock.
     pub at: Timestamp,
+    /// What is offered at these prices and behind them, as far as the venue tells.
+    pub depth: Depth,
+}
+
+/// So much at one price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PriceLevel {
+    /// The price.
+    pub price: Price,
+    /// How much, in base units.
+    pub quantity: Quantity,
+}
+
+/// What is offered on both sides of a book. Empty where the venue tells prices only.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// What others buy, best first: what a sale meets.
+    pub bids: Vec<PriceLevel>,
+    /// What others sell, best first: what a purchase meets.
+    pub asks: Vec<PriceLevel>,
+    /// Whether only the best prices are told: then nothing is known of what lies behind them. Otherwise what is not in it is not there.
+    pub top_only: bool,
+}
+
+impl Depth {
+    /// The most levels of a side that are kept.
+    pub const LEVELS: usize = 20;
+
+    /// A book as the venue tells it, best first, cut to [`Self::LEVELS`] on each side.
+    #[must_use]
+    pub fn book(mut bids: Vec<PriceLevel>, mut asks: Vec<PriceLevel>) -> Self {
+        bids.truncate(Self::LEVELS);
+        asks.truncate(Self::LEVELS);
+        Self { bids, asks, top_only: false }
+    }
+
+    /// What an order on this side meets, best first.
+    #[must_use]
+    pub fn against(&self, side: Side) -> &[PriceLevel] {
+        if side.is_buy() { &self.asks } else { &self.bids }
+    }
 }
 
 impl Quote {

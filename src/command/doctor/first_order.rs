@@ -14,7 +14,7 @@ use omnivenue_core::executor::Limits;
 use omnivenue_core::model::execution::Execution;
 use omnivenue_core::model::ids::{Asset, SignalId};
 use omnivenue_core::model::instrument::{AssetMap, Instrument, Side};
-use omnivenue_core::model::number::{Notional, Price};
+use omnivenue_core::model::number::{Factor, Notional, Price};
 use omnivenue_core::model::signal::Signal;
 use omnivenue_core::venue::VenueError;
 use rust_decimal::Decimal;
@@ -117,8 +117,15 @@ fn alone(config: &Config, account: &AccountConfig) -> Config {
     let share = ShareConfig { account: account.id.clone(), allocation: None, fallback: None };
     let id = DOCTOR.parse().expect("a valid name");
     let agent = DOCTOR.parse().expect("a valid name");
-    alone.deployments =
-        vec![DeploymentConfig { id, agent, accounts: vec![share], limits: Limits::default(), stops: Default::default(), approval: None }];
+    alone.deployments = vec![DeploymentConfig {
+        id,
+        agent,
+        accounts: vec![share],
+        limits: Limits::default(),
+        stops: Default::default(),
+        approval: None,
+        scale: Factor::ONE,
+    }];
     alone
 }
 

@@ -171,7 +171,7 @@ impl Desk {
             id: self.next_id(),
             agent: constant(account.as_str()),
             asset,
-            market: self.instrument.market,
+            market: self.instrument.market.into(),
             direction: if wish.side.is_buy() { Direction::Long } else { Direction::Short },
             confidence: None,
             created_at: None,
@@ -190,7 +190,7 @@ impl Desk {
 
     /// Without slippage the worst price is the one that the desk is told stands now.
     fn quote(&self, kernel: &mut Kernel, price: Price, now: Now) {
-        let quote = Quote { symbol: self.instrument.symbol.clone(), bid: price, ask: price, at: now.wall };
+        let quote = Quote { symbol: self.instrument.symbol.clone(), bid: price, ask: price, at: now.wall, depth: Default::default() };
         kernel.input(now, Input::Quote { venue: self.venue.clone(), quote });
     }
 
@@ -275,6 +275,7 @@ fn setup(capabilities: &Capabilities, instrument: &Instrument, accounts: &[Arc<d
         limits: Limits::default(),
         stops: Default::default(),
         approval: None,
+        scale: Factor::ONE,
     };
     Setup {
         venues: BTreeMap::from([(venue, VenueSetup::new(capabilities.clone(), vec![instrument.clone()], &assets))]),

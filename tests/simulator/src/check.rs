@@ -80,6 +80,7 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     found.extend(unprotected(&world.setup, kernel.state()));
     found.extend(strayed_exit(book));
     groups_stand_or_are_flat(world, kernel.state(), &mut found);
+    crate::routes::hold(world, book, &mut found);
     state_is_the_fold(world, book, &mut found);
     within_limits(world, &mut found);
     found.extend(what_is_killed(&world.setup, kernel.state()));

@@ -8,6 +8,7 @@
 mod bench;
 mod check;
 mod random;
+mod routes;
 mod scenario;
 mod story;
 mod wire;

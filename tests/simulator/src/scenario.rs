@@ -121,6 +121,10 @@ impl Scenario {
         if random.chance(40) {
             scenario.let_others_act(&mut random);
         }
+        let mut ways = Random::new(seed ^ 0x7761_7973);
+        if ways.chance(60) {
+            crate::routes::vary(&mut scenario, &mut ways);
+        }
         scenario
     }
 
@@ -291,6 +295,7 @@ impl Scenario {
             },
             stops: Default::default(),
             approval: None,
+            scale: Factor::ONE,
         };
         let setup = Setup {
             venues: BTreeMap::new(),

@@ -663,6 +663,7 @@ impl World {
                     _ => {}
                 }
                 if let Event::Admitted(admission) = &event {
+                    crate::routes::cover(admission, &mut self.coverage);
                     let stood_in = admission.legs.iter().filter(|leg| leg.stands_in.is_some() && leg.ended.is_none()).count();
                     (0..stood_in).for_each(|_| self.coverage.add("legs that stood in on paper", 1));
                 }

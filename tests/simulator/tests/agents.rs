@@ -42,6 +42,7 @@ async fn engine(store: &MemoryStore) -> (Engine, Vec<PaperExchange>) {
         limits: Limits::default(),
         stops: Default::default(),
         approval: None,
+        scale: Factor::ONE,
     };
     let agents = ["blocked", "broken", "busy"];
     let setup = Setup {

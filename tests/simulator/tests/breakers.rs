@@ -62,7 +62,7 @@ impl Wellness for Bench {
     }
 
     fn price(&mut self, venue: usize) -> Vec<Task> {
-        let quote = Quote { symbol: name("HYPE"), bid: name("37.99"), ask: name("38.01"), at: self.now.wall };
+        let quote = Quote { symbol: name("HYPE"), bid: name("37.99"), ask: name("38.01"), at: self.now.wall, depth: Default::default() };
         self.kernel.input(self.now, Input::Quote { venue: name(&format!("venue{venue}")), quote })
     }
 

@@ -300,7 +300,7 @@ fn a_venue_that_sleeps_through_its_trigger_is_not_waited_for_long() {
     desk.pass(SECOND);
     // The engine sees a price at which the exchange, by its own, has not woken the stop.
     let low = |desk: &mut Desk| {
-        let quote = Quote { symbol: name("HYPE"), bid: name("37.5"), ask: name("37.5"), at: desk.now.wall };
+        let quote = Quote { symbol: name("HYPE"), bid: name("37.5"), ask: name("37.5"), at: desk.now.wall, depth: Default::default() };
         desk.input(Input::Quote { venue: name("venue"), quote });
     };
     low(&mut desk);

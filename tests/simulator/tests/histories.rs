@@ -17,6 +17,29 @@ fn die_everywhere(rule: Rule, fault: Option<(RequestKind, FaultKind, usize)>, to
     }
 }
 
+/// The same of the story in which a signal goes where it is best and another one is split.
+#[test]
+fn dying_anywhere_sends_no_leg_to_two_places() {
+    let mut total = Coverage::default();
+    for rule in Rule::ALL {
+        for fault in [None, Some(FaultKind::CutAfter), Some(FaultKind::Refuse)] {
+            let scenario = Scenario::routed(rule, fault.map(|fault| (RequestKind::Place, fault, 1)));
+            let spared = run(1, &scenario, false);
+            assert_eq!(spared.violations, [], "{rule:?} {fault:?}, never dying");
+            for place in 1..=spared.opportunities.min(60) {
+                let scenario = Scenario { crashes: vec![place], ..scenario.clone() };
+                let history = run(1, &scenario, false);
+                assert_eq!(history.violations, [], "{rule:?} {fault:?}, dying at opportunity {place}");
+                total.merge(&history.coverage);
+            }
+        }
+    }
+    for what in ["legs sent where it is best", "legs of a split", "legs sized by equity_fraction"] {
+        assert!(total.counts.get(what).is_some_and(|count| *count > 300), "{what}: {total:?}");
+    }
+    assert!(died(&total) > 600, "{total:?}");
+}
+
 fn died(total: &Coverage) -> u64 {
     total.counts.iter().filter(|(what, _)| what.starts_with("died")).map(|(_, count)| count).sum()
 }
@@ -74,6 +97,10 @@ fn seeds_hold() {
         "event killed",
         "event breaker_changed",
         "legs that stood in on paper",
+        "legs sent where it is best",
+        "legs of a split",
+        "legs sized by equity_fraction",
+        "legs sized by risk_fraction",
         "journal writes failed",
         "emergency orders recognized",
         "orders canceled",

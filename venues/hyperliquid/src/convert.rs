@@ -5,7 +5,7 @@ use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market, Pric
 use omnivenue_core::model::number::{Amount, Leverage, Price, Quantity, Rate, SignedQuantity};
 use omnivenue_core::model::order::{Fee, FillReport, OrderReport, OrderStatus};
 use omnivenue_core::model::time::Timestamp;
-use omnivenue_core::venue::Quote;
+use omnivenue_core::venue::{Depth, Quote};
 use rust_decimal::Decimal;
 
 pub use self::orders::{OrderError, action, order};
@@ -326,7 +326,7 @@ pub fn settled_balance(state: &wire::ClearinghouseState) -> Result<Amount, Conve
 /// A quote from a bid and an ask; `None` when one of them is no price.
 #[must_use]
 pub fn quote(coin: &str, bid: &str, ask: &str, at: Timestamp) -> Option<Quote> {
-    Some(Quote { symbol: symbol(coin).ok()?, bid: bid.parse().ok()?, ask: ask.parse().ok()?, at })
+    Some(Quote { symbol: symbol(coin).ok()?, bid: bid.parse().ok()?, ask: ask.parse().ok()?, at, depth: Depth::default() })
 }
 
 /// The venue's whole number of a leverage.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use omnivenue_core::model::ids::VenueSymbol;
 use omnivenue_core::model::time::Timestamp;
-use omnivenue_core::venue::{Operation, Quote, Sink, VenueError};
+use omnivenue_core::venue::{Depth, Operation, PriceLevel, Quote, Sink, VenueError};
 use omnivenue_kit::stream::{Event, Frame, Session, SessionConfig, Subscription};
 
 use crate::convert::{self, Listing};
@@ -38,7 +38,10 @@ pub(crate) fn of_mids(mids: &wire::AllMids, listings: &BTreeMap<VenueSymbol, Lis
 
 fn of_best(best: &wire::BestPrices) -> Option<Quote> {
     let [Some(bid), Some(ask)] = &best.bbo else { return None };
-    convert::quote(&best.coin, &bid.px, &ask.px, Timestamp::from_millis(best.time))
+    let quote = convert::quote(&best.coin, &bid.px, &ask.px, Timestamp::from_millis(best.time))?;
+    let level = |price, level: &wire::Level| level.sz.parse().ok().map(|quantity| PriceLevel { price, quantity }).into_iter().collect();
+    let depth = Depth { bids: level(quote.bid, bid), asks: level(quote.ask, ask), top_only: true };
+    Some(Quote { depth, ..quote })
 }
 
 fn best_key(coin: &str) -> String {
@@ -134,6 +137,7 @@ mod tests {
         let quote = of_best(&best).unwrap();
         assert_eq!((key.as_str(), quote.bid.to_string(), quote.ask.to_string()), ("bbo:HYPE", "38.1".into(), "38.11".into()));
         assert_eq!(quote.at, Timestamp::from_millis(1_763_640_000_000));
+        assert!(quote.depth.top_only && quote.depth.asks.len() == 1, "{:?}", quote.depth);
         let (_, prices) = frame(r#"{"channel":"bbo","data":{"coin":"HYPE","time":1,"bbo":[null,{"px":"1","sz":"1","n":1}]}}"#);
         assert!(matches!(prices, Prices::Best(best) if of_best(&best).is_none()), "a book with one side has no quote");
         let (_, prices) = frame(r#"{"channel":"allMids","data":{"mids":7}}"#);

@@ -202,6 +202,9 @@ fn capabilities() -> Capabilities {
             // On perpetuals; the engine asks it of nothing else.
             reduce_only: true,
             nonce: NonceRule::Milliseconds,
+            // Time in force is one of Gtc, Ioc and Alo. Source: "Exchange endpoint", "Place an order"; read 2026-11.
+            fill_or_kill: false,
+            post_only: true,
         },
         positions: PositionModel::Net,
         // On perpetuals. Source: "Take profit and stop loss orders (TP/SL)": the mark price wakes them; read 2026-11.

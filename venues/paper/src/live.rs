@@ -61,7 +61,7 @@ mod tests {
 
     fn quote(bid: u32, ask: u32, millis: u64) -> Quote {
         let price = |price: u32| price.to_string().parse().unwrap();
-        Quote { symbol: "HYPE".parse().unwrap(), bid: price(bid), ask: price(ask), at: at(millis) }
+        Quote { symbol: "HYPE".parse().unwrap(), bid: price(bid), ask: price(ask), at: at(millis), depth: Default::default() }
     }
 
     #[test]

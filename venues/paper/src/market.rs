@@ -6,7 +6,7 @@ use omnivenue_core::model::ids::VenueSymbol;
 use omnivenue_core::model::instrument::{Instrument, Rounding, Side};
 use omnivenue_core::model::number::{Amount, Fraction, Notional, Price, Quantity};
 use omnivenue_core::model::time::Timestamp;
-use omnivenue_core::venue::Quote;
+use omnivenue_core::venue::{Depth, PriceLevel, Quote};
 
 use crate::candles::CandleError;
 use crate::config::{Config, PriceSource};
@@ -91,12 +91,28 @@ impl Market {
         let instrument = self.instruments.get(symbol)?;
         let bid = instrument.price_rule.round(moved(mark, Side::Sell, self.half_spread)?, Rounding::Down)?;
         let ask = instrument.price_rule.round(moved(mark, Side::Buy, self.half_spread)?, Rounding::Up)?;
-        (ask <= instrument.max_price).then(|| Quote { symbol: symbol.clone(), bid, ask, at })
+        (ask <= instrument.max_price).then(|| Quote { symbol: symbol.clone(), bid, ask, at, depth: Depth::default() })
     }
 
     pub(crate) fn quotes(&mut self, now: Timestamp) -> Vec<Quote> {
         let symbols: Vec<VenueSymbol> = self.instruments.keys().cloned().collect();
-        symbols.iter().filter_map(|symbol| self.quote(symbol, now)).collect()
+        let told = |symbol: &VenueSymbol| {
+            let quote = self.quote(symbol, now)?;
+            Some(Quote { depth: self.depth(&quote), ..quote })
+        };
+        symbols.iter().filter_map(told).collect()
+    }
+
+    /// What an order meets here: one level a side, at the price that takers get. Told only where that differs from the quote, or has an end.
+    fn depth(&self, quote: &Quote) -> Depth {
+        if self.slippage.is_zero() && self.depth.is_none() {
+            return Depth::default();
+        }
+        let level = |side| {
+            let price = self.taker_price(quote, side)?;
+            Some(PriceLevel { price, quantity: self.depth_at(&quote.symbol, price)? })
+        };
+        Depth::book(level(Side::Sell).into_iter().collect(), level(Side::Buy).into_iter().collect())
     }
 
     /// What an order that takes liquidity trades at: the quote, and the slippage.

@@ -93,8 +93,8 @@ pub struct LeftOut {
 }
 
 impl Config {
-    /// Like Hyperliquid: perpetuals in USDC, nonces in milliseconds, the same bytes taken once, ids that can be burned, exits that wait
-    /// alone or travel with their entry.
+    /// Like Hyperliquid: perpetuals in USDC, nonces in milliseconds, the same bytes taken once, ids that can be burned, no fill-or-kill,
+    /// exits that wait alone or travel with their entry.
     #[must_use]
     pub fn hyperliquid_like() -> Self {
         // Prices: 5 significant figures and at most 6 − szDecimals decimals.
@@ -105,8 +105,14 @@ impl Config {
             Row::new("SOL", "SOL", figures(4), ["0.01", "100000", "20", "190"]),
             Row::new("kPEPE", "kPEPE", figures(6), ["1", "100", "10", "0.0185"]),
         ];
-        let orders =
-            OrderCapabilities { resend: Resend::Idempotent, absence: Absence::Burn, reduce_only: true, nonce: NonceRule::Milliseconds };
+        let orders = OrderCapabilities {
+            resend: Resend::Idempotent,
+            absence: Absence::Burn,
+            reduce_only: true,
+            nonce: NonceRule::Milliseconds,
+            fill_or_kill: false,
+            post_only: true,
+        };
         let preset = preset("hyperliquid", Market::Perp, &rows, "10", "0.00045", orders);
         Self { maker_fee: constant("0.00015"), exits: Some(exits(true)), ..preset }
     }
@@ -212,5 +218,5 @@ const fn exits(attached: bool) -> ExitCapabilities {
 
 fn after_proof(reduce_only: bool) -> OrderCapabilities {
     let absence = Absence::Window { length: Duration::from_secs(5), margin: Duration::from_secs(2) };
-    OrderCapabilities { resend: Resend::AfterProof, absence, reduce_only, nonce: NonceRule::None }
+    OrderCapabilities { resend: Resend::AfterProof, absence, reduce_only, nonce: NonceRule::None, fill_or_kill: true, post_only: true }
 }

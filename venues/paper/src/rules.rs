@@ -23,6 +23,12 @@ pub(crate) fn check_form(place: &PlaceOrder, orders: &OrderCapabilities, arrived
     if place.reduce_only && !orders.reduce_only {
         return Err((RefusalCode::Unsupported, "reduce-only orders are not supported here".into()));
     }
+    if matches!(place.order, OrderType::Limit { time_in_force: TimeInForce::Fok, .. }) && !orders.fill_or_kill {
+        return Err((RefusalCode::Unsupported, "fill-or-kill orders are not supported here".into()));
+    }
+    if matches!(place.order, OrderType::Limit { post_only: true, .. }) && !orders.post_only {
+        return Err((RefusalCode::Unsupported, "post-only orders are not supported here".into()));
+    }
     if let OrderType::Limit { post_only: true, time_in_force: TimeInForce::Ioc | TimeInForce::Fok, .. } = place.order {
         return Err((RefusalCode::Malformed, "a post-only order must be good till canceled".into()));
     }

@@ -7,7 +7,7 @@ use omnivenue_core::journal::{
 use omnivenue_core::model::execution::{LegState, Reason};
 use omnivenue_core::model::ids::{ClientOrderId, VenueId, VenueOrderId};
 use omnivenue_core::model::order::{FillReport, OrderReport, OrderRequest, OrderState};
-use omnivenue_core::model::signal::{OrderType, Sizing};
+use omnivenue_core::model::signal::OrderType;
 use omnivenue_core::model::time::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -144,10 +144,6 @@ impl Step<'_> {
         let times = (moment(admission.received_at), admission.valid_until.map(moment));
         match &admission.command {
             Command::Signal(signal) => {
-                let (sizing, size) = match signal.sizing {
-                    Sizing::Notional(notional) => ("notional", notional.to_string()),
-                    Sizing::Quantity(quantity) => ("quantity", quantity.to_string()),
-                };
                 let (order_type, limit_price) = order_type(&signal.order);
                 self.conn
                     .prepare_cached(
@@ -163,8 +159,8 @@ impl Step<'_> {
                         word(&signal.market),
                         word(&signal.direction),
                         signal.confidence.map(|confidence| confidence.to_string()),
-                        sizing,
-                        size,
+                        signal.sizing.name(),
+                        signal.sizing.value().to_string(),
                         signal.leverage.to_string(),
                         signal.slippage.to_string(),
                         order_type,

@@ -18,13 +18,13 @@ CREATE TABLE signals (
     market TEXT,
     direction TEXT,
     confidence TEXT,
-    sizing TEXT,                -- notional, quantity
+    sizing TEXT,                -- notional, quantity, equity_fraction, risk_fraction
     size TEXT,
     leverage TEXT,
     slippage TEXT,
     order_type TEXT,
     limit_price TEXT,
-    routing TEXT,
+    routing TEXT,               -- JSON where it is split
     venues TEXT,                -- JSON; absent: all enabled ones
     closes TEXT,                -- of a request to close: JSON
     created_at TEXT,

@@ -174,7 +174,7 @@ impl World for PaperWorld {
     async fn set_price(&self, price: Price) -> Result<(), String> {
         let higher = price.decimal().checked_mul(Decimal::new(1001, 3)).and_then(|higher| Price::new(higher).ok());
         let ask = higher.and_then(|higher| self.instrument.price_rule.round(higher, Rounding::Up)).ok_or("a price above it")?;
-        let quote = Quote { symbol: self.symbol.clone(), bid: price, ask, at: clock::now() };
+        let quote = Quote { symbol: self.symbol.clone(), bid: price, ask, at: clock::now(), depth: Default::default() };
         self.exchange.with(move |server| server.give_quotes(quote.at, [quote])).ok_or_else(|| STOPPED.into())
     }
 

@@ -160,6 +160,7 @@ impl Bench {
                     limits: Limits::default(),
                     stops: Default::default(),
                     approval: None,
+                    scale: Factor::ONE,
                 },
             );
         }
@@ -193,7 +194,7 @@ impl Bench {
 
     pub(crate) fn quote(&mut self, bid: &str, ask: &str) {
         for index in 0..self.accounts.len() {
-            let quote = Quote { symbol: name("HYPE"), bid: name(bid), ask: name(ask), at: self.now.wall };
+            let quote = Quote { symbol: name("HYPE"), bid: name(bid), ask: name(ask), at: self.now.wall, depth: Default::default() };
             self.kernel.input(self.now, Input::Quote { venue: name(&format!("venue{index}")), quote });
         }
     }

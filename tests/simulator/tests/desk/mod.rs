@@ -137,6 +137,7 @@ impl Desk {
             limits: Limits::default(),
             stops: Default::default(),
             approval: None,
+            scale: Factor::ONE,
         };
         let mut setup = Setup {
             venues,
@@ -231,7 +232,9 @@ impl Desk {
     /// The same, before the engine hears of it.
     pub(crate) fn price_at_exchange(&mut self, price: &str) {
         let (now, price) = (self.now.wall, name(price));
-        self.counter().server.give_quotes(now, [Quote { symbol: name("HYPE"), bid: price, ask: price, at: now }]);
+        self.counter()
+            .server
+            .give_quotes(now, [Quote { symbol: name("HYPE"), bid: price, ask: price, at: now, depth: Default::default() }]);
         self.set_time(self.now.monotonic);
     }
 

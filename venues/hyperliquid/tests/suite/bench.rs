@@ -128,6 +128,7 @@ pub(crate) fn setup(venue: &dyn Venue, market: Market) -> Setup {
         limits: Limits::default(),
         stops: Default::default(),
         approval: Default::default(),
+        scale: Factor::ONE,
     };
     Setup {
         venues: BTreeMap::new(),

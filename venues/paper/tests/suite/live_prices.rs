@@ -29,7 +29,7 @@ fn live() -> Config {
 }
 
 fn quote(bid: &str, ask: &str, at: Timestamp) -> Quote {
-    Quote { symbol: "HYPE".parse().unwrap(), bid: bid.parse().unwrap(), ask: ask.parse().unwrap(), at }
+    Quote { symbol: "HYPE".parse().unwrap(), bid: bid.parse().unwrap(), ask: ask.parse().unwrap(), at, depth: Default::default() }
 }
 
 fn give(world: &mut World, bid: &str, ask: &str) {

@@ -42,6 +42,7 @@ fn nothing_fills_beyond_the_worst_price() {
 fn depth_leaves_a_rest() {
     let mut config = quiet(Config::hyperliquid_like());
     config.depth = Some("100".parse().unwrap());
+    config.orders.fill_or_kill = true;
     let mut world = World::new(config);
     let mut check = |name: &str, change: &dyn Fn(&PlaceOrder) -> PlaceOrder, status: OrderStatus, filled: &str| {
         let order = world.order(name, Buy, "10", "39");
@@ -52,6 +53,17 @@ fn depth_leaves_a_rest() {
     check("ioc", &|order| limit(order, "38", Ioc, false), OrderStatus::Expired, "2.63");
     check("fok", &|order| limit(order, "38", Fok, false), OrderStatus::Expired, "0");
     check("gtc", &|order| limit(order, "38", Gtc, false), OrderStatus::Open, "2.63");
+}
+
+#[test]
+fn what_an_exchange_has_no_orders_for_it_refuses() {
+    let mut config = quiet(Config::hyperliquid_like());
+    config.orders.post_only = false;
+    let mut world = World::new(config);
+    let order = world.order("a1", Buy, "10", "39");
+    assert_eq!(world.place(&limit(&order, "38", Fok, false)).unwrap_err().code, RefusalCode::Unsupported);
+    let order = world.order("b1", Buy, "10", "39");
+    assert_eq!(world.place(&limit(&order, "37", Gtc, true)).unwrap_err().code, RefusalCode::Unsupported);
 }
 
 #[test]

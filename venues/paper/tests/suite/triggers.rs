@@ -344,7 +344,10 @@ fn a_live_quote_wakes_it_and_one_that_is_too_old_does_not() {
     let mut world = World::new(config);
     let quote = |world: &mut World, bid: &str, ask: &str| {
         let (symbol, at) = ("HYPE".parse().unwrap(), world.now);
-        world.server.give_quotes(at, [omnivenue_core::venue::Quote { symbol, bid: bid.parse().unwrap(), ask: ask.parse().unwrap(), at }]);
+        world.server.give_quotes(
+            at,
+            [omnivenue_core::venue::Quote { symbol, bid: bid.parse().unwrap(), ask: ask.parse().unwrap(), at, depth: Default::default() }],
+        );
         world.wait(0);
     };
     let early = waiting(&world.order("early", Sell, "5", "30"), StopLoss, "37");

@@ -79,7 +79,14 @@ pub(crate) type Deposits = BTreeMap<AccountId, BTreeMap<Asset, Amount>>;
 
 fn orders(reduce_only: bool) -> OrderCapabilities {
     // Nonces and client order ids are this server's own business.
-    OrderCapabilities { resend: Resend::AfterProof, absence: Absence::Never, reduce_only, nonce: NonceRule::None }
+    OrderCapabilities {
+        resend: Resend::AfterProof,
+        absence: Absence::Never,
+        reduce_only,
+        nonce: NonceRule::None,
+        fill_or_kill: false,
+        post_only: true,
+    }
 }
 
 fn constant<T: std::str::FromStr>(text: &str) -> T {
