@@ -126,6 +126,7 @@ impl Market {
             namespace: opened.namespace,
             recovery_wait: Duration::from_secs(10),
             kill_secret: None,
+            user_gates: Vec::new(),
         };
         let engine = Engine::open(parts).await.expect("the engine opens");
         Self { engine, _exchanges: exchanges }

@@ -66,6 +66,8 @@ pub(crate) fn setup(exchanges: &[PaperExchange]) -> Setup {
         assets: AssetMap::default(),
         timing: Timing::default(),
         breakers: Default::default(),
+        losses: Default::default(),
+        depeg: Default::default(),
     }
 }
 

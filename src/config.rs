@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, StopRequirement, Timing};
+use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, LossLimits, StopRequirement, Timing};
 use omnivenue_core::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
 use omnivenue_core::model::number::{Factor, Fraction, Notional, Price};
@@ -142,6 +142,9 @@ pub struct AccountConfig {
     /// Limits over all deployments on it.
     #[serde(serialize_with = "limits")]
     pub limits: Limits,
+    /// The losses that may be on all of it.
+    #[serde(serialize_with = "losses", skip_serializing_if = "LossLimits::is_empty")]
+    pub losses: LossLimits,
     /// What follows when its truth and ours differ and nothing explains it, or somebody else closes what is ours.
     pub drift: DriftPolicy,
     /// The simulated exchange behind it; there exactly when the environment is paper.
@@ -249,6 +252,9 @@ pub struct AgentConfig {
     pub id: AgentId,
     /// The assets it may trade; all when absent.
     pub allowed_assets: Option<BTreeSet<Asset>>,
+    /// The losses that may be over all its deployments.
+    #[serde(serialize_with = "losses", skip_serializing_if = "LossLimits::is_empty")]
+    pub losses: LossLimits,
     /// How long each of its signals waits for a person's yes; none is needed when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<Duration>,
@@ -266,6 +272,9 @@ pub struct DeploymentConfig {
     /// Limits of this deployment.
     #[serde(serialize_with = "limits")]
     pub limits: Limits,
+    /// The losses that may be in this deployment.
+    #[serde(serialize_with = "losses", skip_serializing_if = "LossLimits::is_empty")]
+    pub losses: LossLimits,
     /// Where a stop must be: at the venue, or wherever it can be.
     pub stops: StopRequirement,
     /// How long each signal carried out here waits for a person's yes; none is needed when absent. Of this and the agent's, the shorter counts.
@@ -294,6 +303,12 @@ pub struct RiskConfig {
     pub limits: Limits,
     /// What one unit of a currency is worth in the currency of the limits.
     pub rates: BTreeMap<Asset, Factor>,
+    /// The losses that may be over everything.
+    #[serde(serialize_with = "losses", skip_serializing_if = "LossLimits::is_empty")]
+    pub losses: LossLimits,
+    /// Currencies whose stated rate is watched, and how far from it they may be.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub depeg: BTreeMap<Asset, Fraction>,
 }
 
 /// Why a configuration cannot be used.
@@ -433,6 +448,11 @@ fn limits<S: Serializer>(limits: &Limits, serializer: S) -> Result<S::Ok, S::Err
     serializer.collect_map(given.into_iter().filter_map(|(key, limit)| Some((key, limit?))))
 }
 
+fn losses<S: Serializer>(losses: &LossLimits, serializer: S) -> Result<S::Ok, S::Error> {
+    let bounds = losses.bounds().map(|(kind, bound)| (kind.code(), bound.to_string()));
+    serializer.collect_map(bounds.chain([("on_breach", losses.on_breach.to_string())]))
+}
+
 fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Shown {
@@ -443,6 +463,7 @@ fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Err
         reconcile_every: String,
         reconcile_idle: u32,
         close_slippage: Fraction,
+        user_gate_deadline: String,
     }
     let shown = Shown {
         leg_deadline: format_duration(timing.leg_deadline),
@@ -452,6 +473,7 @@ fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Err
         reconcile_every: format_duration(timing.reconcile_every),
         reconcile_idle: timing.reconcile_idle,
         close_slippage: timing.close_slippage,
+        user_gate_deadline: format_duration(timing.user_gate_deadline),
     };
     shown.serialize(serializer)
 }

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use omnivenue_core::engine::{Engine, EngineError, Env, Kernel, Parts, SystemEnv, Task, may_lift};
-use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Input, Setup};
-use omnivenue_core::journal::{ChainKey, Journal, KillMode, KillScope, StoreError};
+use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Input, LossLimits, Setup};
+use omnivenue_core::gates::UserGate;
+use omnivenue_core::journal::{ChainKey, Journal, KillMode, KillScope, LossScope, StoreError};
 use omnivenue_core::model::ids::{AccountId, VenueId};
 use omnivenue_core::model::instrument::AssetMap;
 use omnivenue_core::model::secret::Secret;
@@ -89,6 +90,14 @@ pub enum OpenError {
 /// # Errors
 /// [`OpenError`]; [`StoreError::InUse`] in it when another engine has the journal.
 pub async fn open(config: &Config) -> Result<Opened, OpenError> {
+    open_with(config, Vec::new()).await
+}
+
+/// As [`open()`], with checks of the user's own, which are asked about every new signal.
+///
+/// # Errors
+/// Those of [`open()`].
+pub async fn open_with(config: &Config, user_gates: Vec<Arc<dyn UserGate>>) -> Result<Opened, OpenError> {
     let mut opened = take_journal(config)?;
     let views = config.journal.views.then(|| opened.journal.keep_views()).transpose()?;
     let Venues { exchanges, venues, accounts } = venues::open(config).await?;
@@ -105,6 +114,7 @@ pub async fn open(config: &Config) -> Result<Opened, OpenError> {
         namespace: opened.namespace,
         recovery_wait: RECOVERY_WAIT,
         kill_secret: kill_secret(config)?,
+        user_gates,
     };
     let engine = Engine::open(parts).await?;
     Ok(Opened { engine, exchanges, logins, views })
@@ -263,7 +273,18 @@ pub fn setup(config: &Config) -> Setup {
         assets: AssetMap::default(),
         timing: config.timing,
         breakers: config.breakers,
+        losses: losses(config),
+        depeg: config.risk.depeg.clone(),
     }
+}
+
+/// The losses that may be, by whose they are.
+fn losses(config: &Config) -> BTreeMap<LossScope, LossLimits> {
+    let accounts = config.accounts.iter().map(|account| (LossScope::Account(account.id.clone()), account.losses));
+    let agents = config.agents.iter().map(|agent| (LossScope::Agent(agent.id.clone()), agent.losses));
+    let deployments = config.deployments.iter().map(|deployment| (LossScope::Deployment(deployment.id.clone()), deployment.losses));
+    let all = accounts.chain(agents).chain(deployments).chain([(LossScope::Global, config.risk.losses)]);
+    all.filter(|(_, limits)| !limits.is_empty()).collect()
 }
 
 /// An engine and the simulated exchanges it trades on; it can be used as the [`Engine`] it holds. Dropping it stops the exchanges, so

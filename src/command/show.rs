@@ -109,6 +109,7 @@ const EQUITY: &[Column] = &[
     money("margin", "committed"),
     money("on hold", "reserved"),
     money("equity", "equity"),
+    money("in limits", "value"),
 ];
 
 async fn list(options: &Options, request: Request, columns: &[Column], nothing: &str) -> Result<Done, CommandError> {
@@ -171,6 +172,9 @@ fn health_text(health: &Value) -> String {
         shown(health.get("durable_seq")),
         shown(health.get("positions"))
     );
+    if let Some(equity) = health.get("equity") {
+        out.push_str(&format!("\nequity, in the currency of the limits: {}", shown(Some(equity))));
+    }
     if let Some(failure) = health.get("failure") {
         out.push_str(&format!("\njournal: {}", shown(Some(failure))));
     }
@@ -179,6 +183,8 @@ fn health_text(health: &Value) -> String {
         ("accounts", "accounts", ACCOUNTS),
         ("kill switch", "kills", KILLS),
         ("unknown orders", "unknown", UNKNOWN),
+        ("losses, in the currency of the limits", "losses", LOSSES),
+        ("currencies that are not worth what is stated", "depegged", DEPEGGED),
         ("must become flat", "duties", DUTIES),
         ("waiting for a person: omnivenue approve", "waiting", WAITING),
     ] {
@@ -186,6 +192,8 @@ fn health_text(health: &Value) -> String {
         if !rows.is_empty() {
             out.push_str(&format!("\n\n{title}\n{}", table(&rows, columns, "none")));
         }
+        let reasons = rows.iter().filter(|_| key == "losses").filter_map(|row| row.get("reason")?.as_str());
+        reasons.for_each(|words| out.push_str(&format!("\n{}", wrapped(&clean(words)))));
     }
     for duty in rows("duties") {
         let sentence = |key: &str| duty.get(key).and_then(Value::as_str).map(clean);
@@ -252,6 +260,16 @@ const DUTIES: &[Column] = &[
     number("tries", "tries"),
 ];
 
+const LOSSES: &[Column] = &[
+    text("whose", "scope"),
+    text("limit", "limit"),
+    money("lost", "loss"),
+    money("allowed", "allowed"),
+    moment("broken since", "broken_since"),
+];
+
+const DEPEGGED: &[Column] = &[text("currency", "asset"), moment("since", "since"), text("why", "reason")];
+
 const WAITING: &[Column] = &[
     text("signal", "signal_id"),
     text("deployment", "deployment"),
@@ -277,6 +295,22 @@ mod tests {
              "failure": "the latest close was rejected (unavailable): the venue does not answer"}]});
         let text = health_text(&value);
         for words in ["must become flat", "hyperliquid-paper", "13.02 HYPE", "s-1", "unwind", "2026-01-01T00:00:00Z", "rejected"] {
+            assert!(text.contains(words), "{text}\nshould contain {words}");
+        }
+        assert!(text.lines().map(|line| line.chars().count()).max() <= Some(100), "{text}");
+    }
+
+    #[test]
+    fn losses_are_shown_with_their_numbers() {
+        let value = json!({"status": "ready", "seq": 9, "durable_seq": 9, "positions": 1, "equity": "9948.5", "losses": [
+            {"scope": "deployment demo", "limit": "max_daily_loss", "loss": "51.5", "allowed": "50", "broken_since": "2026-01-01T00:00:00Z",
+             "reason": "today's loss of deployment demo was 51.5 at 2026-01-01T00:00:00Z, and may be 50 (halt_entries); no entry until the next UTC day"},
+            {"scope": "everything", "limit": "max_drawdown", "loss": "-3", "allowed": "500"}],
+            "depegged": [{"asset": "USDC", "since": "2026-01-01T00:00:00Z", "reason": "USDC/USDT of fx is at 0.97"}]});
+        let text = health_text(&value);
+        for words in
+            ["9948.5", "deployment demo", "max_daily_loss", "51.5", "and may be 50", "everything", "-3", "USDC/USDT of fx is at 0.97"]
+        {
             assert!(text.contains(words), "{text}\nshould contain {words}");
         }
         assert!(text.lines().map(|line| line.chars().count()).max() <= Some(100), "{text}");

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, StopRequirement, Timing};
+use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, LossBound, LossLimits, StopRequirement, Timing};
+use omnivenue_core::journal::OnBreach;
 use omnivenue_core::model::ids::{Asset, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
 use omnivenue_core::model::number::{Factor, Fraction, Notional};
@@ -110,6 +111,7 @@ fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
         .filter_map(|(name, entries)| Some((name.to_owned(), secret(&entries, name, entries.free_text(name)?, base)?)))
         .collect();
     let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
+    let losses = losses(section);
     let policies = [("halt_entries", DriftPolicy::HaltEntries), ("adopt", DriftPolicy::Adopt), ("flatten", DriftPolicy::Flatten)];
     let drift = section.choice("drift", &policies).unwrap_or_default();
     let address = section.text("address", "an address such as \"0x…\"").map(str::to_owned);
@@ -140,6 +142,7 @@ fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
         vault_address,
         order_lifetime,
         limits,
+        losses,
         drift,
         paper,
     })
@@ -314,8 +317,9 @@ fn agent(section: &Section<'_>) -> Option<AgentConfig> {
     let allowed_assets =
         section.texts::<Asset>("allowed_assets", "names in quotes, such as [\"HYPE\", \"BTC\"]").map(|assets| assets.into_iter().collect());
     let approval = approval(section);
+    let losses = losses(section);
     section.finish();
-    Some(AgentConfig { id: id?, allowed_assets, approval })
+    Some(AgentConfig { id: id?, allowed_assets, losses, approval })
 }
 
 fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
@@ -327,11 +331,12 @@ fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
     }
     let accounts = shares.iter().filter_map(share).collect();
     let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
+    let losses = losses(section);
     let stops = section.choice("stops", &[("any", StopRequirement::Any), ("venue", StopRequirement::Venue)]).unwrap_or_default();
     let approval = approval(section);
     let scale = section.number("scale", "0.5").unwrap_or(Factor::ONE);
     section.finish();
-    Some(DeploymentConfig { id: id?, agent: agent?, accounts, limits, stops, approval, scale })
+    Some(DeploymentConfig { id: id?, agent: agent?, accounts, limits, losses, stops, approval, scale })
 }
 
 /// How long a signal waits for a person's yes, where it needs one.
@@ -366,11 +371,37 @@ fn limits(section: &Section<'_>) -> Limits {
     }
 }
 
+/// `losses = { max_daily_loss = "5%", max_drawdown = "500", on_breach = "flatten" }`.
+fn losses(section: &Section<'_>) -> LossLimits {
+    let Some(section) = section.section("losses") else { return LossLimits::default() };
+    let bound = |key| {
+        let bound = section.parsed(key, "an amount such as \"500\" or a percentage such as \"5%\"");
+        if bound.is_some_and(|bound: LossBound| bound.is_zero()) {
+            section.issue(key, "got 0, but must be more: any loss would break it at once; leave it out where none is limited");
+        }
+        bound
+    };
+    let limits = LossLimits {
+        max_daily_loss: bound("max_daily_loss"),
+        max_drawdown: bound("max_drawdown"),
+        on_breach: section.choice("on_breach", &ON_BREACH).unwrap_or_default(),
+    };
+    if limits.is_empty() && section.is_sound() {
+        section.issue("max_daily_loss", "is missing: give max_daily_loss or max_drawdown, or leave the table out");
+    }
+    section.finish();
+    limits
+}
+
+const ON_BREACH: [(&str, OnBreach); 3] =
+    [("halt_entries", OnBreach::HaltEntries), ("flatten", OnBreach::Flatten), ("stop_agent", OnBreach::StopAgent)];
+
 /// The section, and how far from the market a close may fill.
 fn risk(section: Option<&Section<'_>>) -> (RiskConfig, Option<Fraction>) {
     let dollar = || BTreeMap::from([("USDC".parse().expect("a constant name"), Factor::ONE)]);
     let Some(section) = section else {
-        return (RiskConfig { limits: Limits::default(), rates: dollar() }, None);
+        let (losses, depeg) = (LossLimits::default(), BTreeMap::new());
+        return (RiskConfig { limits: Limits::default(), rates: dollar(), losses, depeg }, None);
     };
     let limits = limits(section);
     let close_slippage = section.number("close_slippage", "0.05");
@@ -381,8 +412,24 @@ fn risk(section: Option<&Section<'_>>) -> (RiskConfig, Option<Fraction>) {
     };
     let rates: BTreeMap<Asset, Factor> = section.entries("rates").filter_map(rate).collect();
     let rates = if rates.is_empty() { dollar() } else { rates };
+    let losses = losses(section);
+    let depeg = depeg(section, &rates);
     section.finish();
-    (RiskConfig { limits, rates }, close_slippage)
+    (RiskConfig { limits, rates, losses, depeg }, close_slippage)
+}
+
+/// `depeg = { USDC = "0.02" }`: of currencies whose rate is stated.
+fn depeg(section: &Section<'_>, rates: &BTreeMap<Asset, Factor>) -> BTreeMap<Asset, Fraction> {
+    let watched = |(name, entries): (&str, Section<'_>)| {
+        let (asset, most) = (entries.keep(name, name.parse::<Asset>()), entries.free_number::<Fraction>(name));
+        let (asset, most) = (asset?, most?);
+        if !rates.contains_key(&asset) {
+            let known = rates.keys().map(Asset::as_str).collect::<Vec<_>>().join(", ");
+            entries.issue(name, format!("has no stated rate to be away from: add it to risk.rates; those with a rate are {known}"));
+        }
+        Some((asset, most))
+    };
+    section.entries("depeg").filter_map(watched).collect()
 }
 
 fn duration(section: &Section<'_>, key: &'static str, example: &str) -> Option<Duration> {
@@ -438,6 +485,7 @@ fn timing(section: &Section<'_>) -> Timing {
         protection_deadline: positive("protection_deadline", "5s", defaults.protection_deadline),
         group_deadline: positive("group_deadline", "10s", defaults.group_deadline),
         stop_move_every: positive("stop_move_every", "2s", defaults.stop_move_every),
+        user_gate_deadline: positive("user_gate_deadline", "250ms", defaults.user_gate_deadline),
         ..defaults
     };
     if !(1..=100).contains(&timing.max_attempts) {

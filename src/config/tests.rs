@@ -101,6 +101,42 @@ fn a_wrong_value_is_answered_with_what_fits() {
 }
 
 #[test]
+fn losses_are_limited_by_an_amount_or_a_percentage() {
+    use omnivenue_core::journal::OnBreach;
+    let written = "# losses = { max_daily_loss = \"5%\", max_drawdown = \"1500\", on_breach = \"halt_entries\" }";
+    let config = with(written, written.trim_start_matches("# ")).unwrap();
+    let losses = config.deployments[0].losses;
+    assert_eq!(losses.max_daily_loss.map(|bound| bound.to_string()).as_deref(), Some("5%"));
+    assert_eq!((losses.max_drawdown.map(|bound| bound.to_string()).as_deref(), losses.on_breach), (Some("1500"), OnBreach::HaltEntries));
+    let shown = serde_json::to_value(&config).unwrap();
+    assert_eq!(shown["deployments"][0]["losses"]["max_daily_loss"], "5%");
+    let key = "deployment[0].losses.max_daily_loss";
+    let check_losses = |to: &str, words: &[&str]| check(with(written, to), words);
+    check_losses("losses = { max_daily_loss = \"five\" }", &[key, "`five` is not a decimal number"]);
+    check_losses("losses = { max_daily_loss = 5 }", &[key, "\"500\"", "\"5%\""]);
+    check_losses("losses = { max_daily_loss = \"120%\" }", &[key, "between 0 and 1"]);
+    check_losses("losses = { max_daily_loss = \"0%\" }", &[key, "leave it out"]);
+    check_losses("losses = { on_breach = \"flatten\" }", &[key, "is missing", "max_drawdown"]);
+    let wrong = "losses = { max_drawdown = \"5%\", on_breach = \"flaten\" }";
+    check_losses(wrong, &["deployment[0].losses.on_breach", "did you mean `flatten`?"]);
+    check_losses("losses = { max_drawdown = \"5%\", max_loss = \"5\" }", &["deployment[0].losses.max_loss", "is not a key"]);
+    for (at, scope) in [("# losses = { max_daily_loss = \"500\" }", "account[0]"), ("# losses = { max_drawdown = \"20%\" }", "agent[0]")] {
+        check(with(at, "losses = { max_drawdown = \"-1\" }"), &[&format!("{scope}.losses.max_drawdown"), "0 or more"]);
+    }
+    check(with("# losses = { max_daily_loss = \"1000\" }", "losses = { max_drawdown = \"x\" }"), &["risk.losses.max_drawdown"]);
+}
+
+#[test]
+fn a_currency_is_watched_only_where_its_rate_is_stated() {
+    let written = "# depeg = { USDC = \"0.02\" }";
+    let config = with(written, "depeg = { USDC = \"0.02\" }").unwrap();
+    assert_eq!(config.risk.depeg.iter().map(|(asset, most)| format!("{asset} {most}")).collect::<Vec<_>>(), ["USDC 0.02"]);
+    check(with(written, "depeg = { USDT = \"0.02\" }"), &["risk.depeg.USDT", "no stated rate", "USDC"]);
+    check(with(written, "depeg = { USDC = \"2\" }"), &["risk.depeg.USDC", "between 0 and 1"]);
+    check(with("# user_gate_deadline = \"250ms\"", "user_gate_deadline = \"0s\""), &["timing.user_gate_deadline", "250ms"]);
+}
+
+#[test]
 fn real_money_is_never_traded_by_accident() {
     let paper = "environment = \"paper\"  ";
     check(with(paper, "environment = \"mainnet\"  "), &["account[0].environment", "`armed = true`"]);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use omnivenue::engine::{Engine, OpenError, Parts, SystemEnv};
 use omnivenue::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Limits, Setup, Timing};
-use omnivenue::gates::Cleared;
+use omnivenue::gates::{Cleared, UserGate};
 use omnivenue::journal::{Entry, Journal, Journaled, StoreError};
 use omnivenue::model::ids::{AccountId, ClientOrderId, VenueId, VenueSymbol};
 use omnivenue::model::instrument::{AssetMap, Instrument};
@@ -263,6 +263,8 @@ pub(crate) struct Bench {
     pub(crate) recovery_wait: Duration,
     /// How many batches the journal still takes.
     pub(crate) batches: Arc<AtomicUsize>,
+    /// Checks of the user's own.
+    pub(crate) user_gates: Vec<Arc<dyn UserGate>>,
 }
 
 impl Bench {
@@ -291,11 +293,14 @@ impl Bench {
             assets: AssetMap::default(),
             timing: Timing { backoff_min: Duration::from_millis(20), backoff_max: Duration::from_millis(200), ..Timing::default() },
             breakers: Default::default(),
+            losses: Default::default(),
+            depeg: Default::default(),
         };
         let exchanges: Vec<_> = configs.into_iter().map(|config| PaperExchange::open(config, None).unwrap()).collect();
         let accounts = exchanges.iter().map(|exchange| exchange.account(&account(exchange.config().id.as_str()))).collect();
         let venues = exchanges.iter().map(PaperExchange::venue).collect();
-        Self { exchanges, setup, accounts, venues, recovery_wait: Duration::from_secs(5), batches: Arc::new(AtomicUsize::new(usize::MAX)) }
+        let (recovery_wait, batches) = (Duration::from_secs(5), Arc::new(AtomicUsize::new(usize::MAX)));
+        Self { exchanges, setup, accounts, venues, recovery_wait, batches, user_gates: Vec::new() }
     }
 
     /// Puts an adapter that misbehaves in front of an account.
@@ -325,6 +330,7 @@ impl Bench {
             namespace: opened.namespace,
             recovery_wait: self.recovery_wait,
             kill_secret: None,
+            user_gates: self.user_gates.clone(),
         };
         Engine::open(parts).await
     }

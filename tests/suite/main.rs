@@ -17,6 +17,7 @@ mod bindings;
 mod campaign;
 mod clients;
 mod command;
+mod gates;
 mod handover;
 mod isolation;
 mod kill;

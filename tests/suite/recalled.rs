@@ -83,6 +83,8 @@ impl World {
             assets,
             timing: Timing::default(),
             breakers: Default::default(),
+            losses: Default::default(),
+            depeg: Default::default(),
         };
         let store = MemoryStore::new();
         let adapter = PaperAccount::new(account.clone(), Arc::clone(&venue), Arc::new(Nobody));

@@ -12,10 +12,12 @@ use super::report::{FillSummary, Health, OrderSummary};
 use super::shell;
 use crate::agent::{self, Agent, AgentHandle, AgentInput, AgentQueue};
 use crate::executor::{Availability, CommandError, ForeignOrder, Setup};
+use crate::gates::UserGate;
 use crate::journal::{Archive, Journal, KillMode, KillScope, StoreError, Verdict};
 use crate::model::close::CloseRequest;
 use crate::model::execution::{EquityReport, Execution, PositionReport};
 use crate::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId};
+use crate::model::number::Amount;
 use crate::model::secret::Secret;
 use crate::model::signal::Signal;
 use crate::venue::{Account, Venue, VenueError};
@@ -43,6 +45,8 @@ pub struct Parts {
     pub recovery_wait: Duration,
     /// What lifts the kill switch; anyone who may talk to the engine when absent.
     pub kill_secret: Option<Secret>,
+    /// Checks of the user's own: each is asked about every new signal, from the first on.
+    pub user_gates: Vec<Arc<dyn UserGate>>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -153,6 +157,7 @@ pub(super) enum Command {
     Health(Answer<Health>),
     Availability(Asset, Answer<Vec<Availability>>),
     Attach(AgentQueue),
+    AddGate(Arc<dyn UserGate>, Answer<()>),
     /// With whether positions may be left without their stops.
     Shutdown(bool, Answer<()>),
 }
@@ -348,6 +353,14 @@ impl Engine {
         self.ask(Command::Equity).await
     }
 
+    /// Equity of all accounts together, in the currency of the limits at the stated rates; `None` when a part of it is unknown.
+    ///
+    /// # Errors
+    /// [`EngineError::Closed`] when the engine is.
+    pub async fn total_equity(&self) -> Result<Option<Amount>, EngineError> {
+        Ok(self.health().await?.equity)
+    }
+
     /// How the engine and its accounts stand.
     ///
     /// # Errors
@@ -363,6 +376,15 @@ impl Engine {
     /// [`EngineError::Closed`] when the engine is.
     pub async fn availability(&self, asset: &Asset) -> Result<Vec<Availability>, EngineError> {
         self.ask(|answer| Command::Availability(asset.clone(), answer)).await
+    }
+
+    /// Has one more check of the user's own asked about every signal from now on. Those that must be asked from the first signal on are given
+    /// with [`Parts::user_gates`].
+    ///
+    /// # Errors
+    /// [`CommandError::Invalid`] when its name is empty, too long or taken. [`EngineError::Closed`] when the engine is.
+    pub async fn add_gate(&self, gate: Arc<dyn UserGate>) -> Result<(), EngineError> {
+        self.ask(|answer| Command::AddGate(gate, answer)).await
     }
 
     /// Puts an agent to work on a thread of its own.

@@ -19,6 +19,7 @@ use crate::executor::{
     Approval, Archived, Availability, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token,
     VenueSetup, step,
 };
+use crate::gates::Ruling;
 use crate::journal::{Archive, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, KillScope, LegRef, StoreError};
 use crate::model::close::{CloseRequest, CloseTarget};
 use crate::model::execution::Execution;
@@ -281,7 +282,12 @@ impl Kernel {
     }
 
     /// Takes a signal that a caller handed over at `received`, by the monotonic clock: its timings count from there.
-    pub fn execute_received(&mut self, now: Now, received: u64, mut signal: Signal, token: Token) -> Vec<Task> {
+    pub fn execute_received(&mut self, now: Now, received: u64, signal: Signal, token: Token) -> Vec<Task> {
+        self.execute_ruled(now, received, signal, None, token)
+    }
+
+    /// Takes a signal of whose legs user gates were asked.
+    pub fn execute_ruled(&mut self, now: Now, received: u64, mut signal: Signal, rulings: Option<Vec<Ruling>>, token: Token) -> Vec<Task> {
         let archived = match self.archived(&signal.id) {
             Ok(archived) => archived,
             Err(error) => return vec![self.refuse(token, &error)],
@@ -290,7 +296,7 @@ impl Kernel {
         let text = (!metadata.is_empty()).then(|| serde_json::Value::Object(metadata).to_string());
         let metadata_hash = text.as_ref().map(|text| hex(&Sha256::digest(text.as_bytes())));
         self.metadata = text;
-        let tasks = self.input(now, Input::Execute { signal: Box::new(signal), metadata_hash, archived, received, token });
+        let tasks = self.input(now, Input::Execute { signal: Box::new(signal), metadata_hash, archived, received, rulings, token });
         self.metadata = None;
         tasks
     }
@@ -475,6 +481,11 @@ impl Kernel {
         }
     }
 
+    /// Whether a signal or request was ever taken, or cannot be said not to have been.
+    pub(super) fn may_know(&self, id: &SignalId) -> bool {
+        !matches!(self.execution_of(id), Ok(None))
+    }
+
     /// The execution of a signal that is no longer at hand.
     fn away(&self, id: &SignalId) -> Result<Option<ExecutionNumber>, StoreError> {
         match self.pending.signal(id) {
@@ -567,8 +578,15 @@ impl Kernel {
         };
         // What a venue can tell again may wait; what only we know may not.
         let told = matches!(&event, Event::Adjusted(adjustment) if adjustment.kind.is_told());
-        self.urgent |=
-            !told && !matches!(event, Event::Reported { .. } | Event::BecameUnknown { .. } | Event::Recalled(_) | Event::GuardMoved { .. });
+        self.urgent |= !told
+            && !matches!(
+                event,
+                Event::Reported { .. }
+                    | Event::BecameUnknown { .. }
+                    | Event::Recalled(_)
+                    | Event::GuardMoved { .. }
+                    | Event::LossPeak { .. }
+            );
         let kind = event.kind();
         let body = serde_json::to_string(&event).expect("events are plain data and always serialize").into();
         let entry = Entry { seq: self.seq, at, kind, body, execution, index, metadata };

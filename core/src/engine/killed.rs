@@ -129,7 +129,7 @@ pub(super) fn kill_report(book: &Book, setup: &Setup, present: Option<Present<'_
 /// # Errors
 /// [`CommandError::Denied`]; it tells nothing of either secret.
 pub fn may_lift(book: &Book, scope: &KillScope, secret: Option<&Secret>, given: Option<&Secret>) -> Result<(), CommandError> {
-    let Some(secret) = secret.filter(|_| book.kill(scope).is_some()) else { return Ok(()) };
+    let Some(secret) = secret.filter(|_| book.kill(scope).is_some() || book.is_broken_within(scope)) else { return Ok(()) };
     let words = match given {
         Some(given) if secret.is_same_as(given) => return Ok(()),
         Some(_) => "that is not the secret of the kill switch; it stays on",

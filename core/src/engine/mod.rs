@@ -1,5 +1,6 @@
 //! The shell around the state machine.
 
+mod asking;
 mod committer;
 mod env;
 mod feed;
@@ -16,6 +17,6 @@ pub use self::handle::{Engine, EngineError, OpenError, Parts, Wait};
 pub use self::kernel::{Batch, Kernel, ReplayError, Replayed, Task, rebuild, replay};
 pub use self::killed::{Flatness, KillForeign, KillPosition, KillReport, may_lift};
 pub use self::report::{
-    AccountHealth, Books, BreakerHealth, DutyReport, FillSummary, Health, KillLatch, OrderSummary, UnknownOrder, WaitingSignal,
-    opened_anything,
+    AccountHealth, Books, BreakerHealth, DepegHealth, DutyReport, FillSummary, Health, KillLatch, LossHealth, OrderSummary, UnknownOrder,
+    WaitingSignal, opened_anything,
 };

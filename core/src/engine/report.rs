@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::executor::{Alarm, Book, ExecutionRecord, LegRecord, Setup, State, pace};
+use crate::executor::{Alarm, Book, ExecutionRecord, LegRecord, Setup, State, in_limits, pace, total_equity};
 use crate::gates::Marks;
-use crate::journal::{Archive, BreakerState, Command, ExecutionNumber, KillMode, LegRef};
+use crate::journal::{Archive, BreakerState, Command, ExecutionNumber, KillMode, LegRef, LimitBroken, LossKind, LossScope};
 use crate::ledger::{CapitalKey, PositionKey};
 use crate::model::execution::{
     EquityReport, Execution, ExecutionStatus, ExitReport, LegReport, LegState, Outcome, PositionReport, Protection,
 };
 use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueOrderId, VenueSymbol};
 use crate::model::instrument::Side;
-use crate::model::number::{Price, Quantity};
+use crate::model::number::{Amount, Price, Quantity};
 use crate::model::order::{Fee, OrderState, Purpose};
 use crate::model::signal::{Direction, Sizing};
 use crate::model::time::Timestamp;
@@ -207,6 +207,38 @@ pub struct BreakerHealth {
     pub alarms: Vec<Alarm>,
 }
 
+/// How one limit on losses stands, in the currency of the limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossHealth {
+    /// Whose losses: `everything`, or an account, agent or deployment.
+    pub scope: String,
+    /// `max_daily_loss` or `max_drawdown`.
+    pub limit: String,
+    /// How much is lost, negative when something is gained; absent while it is not known or no engine runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Amount>,
+    /// How much may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Amount>,
+    /// Since when it is broken, if it is: nothing is entered there until it is lifted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_since: Option<Timestamp>,
+    /// With which numbers it was broken and until when it holds, or why the loss is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A currency that is not worth what the configuration states.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DepegHealth {
+    /// The currency.
+    pub asset: Asset,
+    /// What was seen.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// How the engine stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
@@ -227,6 +259,15 @@ pub struct Health {
     /// Signals that wait for a person's yes.
     #[serde(default)]
     pub waiting: Vec<WaitingSignal>,
+    /// Limits on losses: how each stands, or those that are broken while no engine runs.
+    #[serde(default)]
+    pub losses: Vec<LossHealth>,
+    /// Currencies that are not worth what the configuration states: nothing is entered that settles in them.
+    #[serde(default)]
+    pub depegged: Vec<DepegHealth>,
+    /// Equity of all accounts together, in the currency of the limits at the stated rates; absent when a part is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equity: Option<Amount>,
     /// The last entry decided.
     pub seq: u64,
     /// The last entry that is durable.
@@ -483,6 +524,7 @@ pub(super) fn equity(book: &Book, marks: &Marks, setup: Option<&Setup>) -> Vec<E
         });
         let funds = if key.deployment.is_none() { ledger.funds(&key.account, &key.currency) } else { share };
         let money = ledger.money(key).unwrap_or(*capital);
+        let whole = ledger.equity(key, funds, unrealized);
         EquityReport {
             deployment: key.deployment.clone(),
             account: key.account.clone(),
@@ -495,7 +537,8 @@ pub(super) fn equity(book: &Book, marks: &Marks, setup: Option<&Setup>) -> Vec<E
             unrealized_pnl: unrealized,
             committed: capital.committed.amount(),
             reserved: capital.reserved.amount(),
-            equity: ledger.equity(key, funds, unrealized),
+            equity: whole,
+            value: setup.zip(whole).and_then(|(setup, equity)| in_limits(setup, equity, &key.currency)),
         }
     };
     book.ledger().capitals().map(line).collect()
@@ -543,6 +586,46 @@ fn duties(book: &Book, held_up: impl Fn(&AccountId) -> Option<String>) -> Vec<Du
         failure: held_up(&lot.account).or_else(|| came_to(duty.close?)),
     };
     book.duties().map(report).collect()
+}
+
+/// Each limit on losses, as it stood when it was last weighed.
+fn losses(setup: &Setup, state: &State) -> Vec<LossHealth> {
+    let book = state.book();
+    let one = |scope: &LossScope, kind: LossKind| {
+        let standing = state.losses().get(scope);
+        let level = standing.and_then(|standing| standing.levels.get(&kind));
+        let of = book.loss(scope).and_then(|record| record.broken.get(&kind));
+        let unknown = standing.and_then(|standing| standing.unknown.clone());
+        LossHealth {
+            scope: scope.to_string(),
+            limit: kind.code().to_owned(),
+            loss: level.map(|level| level.loss),
+            allowed: level.map(|level| level.allowed),
+            broken_since: of.map(|broken| broken.at),
+            reason: of.map(LimitBroken::words).or(unknown),
+        }
+    };
+    setup.losses.iter().flat_map(|(scope, limits)| limits.bounds().map(move |(kind, _)| one(scope, kind))).collect()
+}
+
+fn broken(broken: &LimitBroken) -> LossHealth {
+    LossHealth {
+        scope: broken.scope.to_string(),
+        limit: broken.kind.code().to_owned(),
+        loss: None,
+        allowed: None,
+        broken_since: Some(broken.at),
+        reason: Some(broken.words()),
+    }
+}
+
+fn depegged(book: &Book) -> Vec<DepegHealth> {
+    let health = |(asset, depegged): (&Asset, &crate::executor::Depegged)| DepegHealth {
+        asset: asset.clone(),
+        reason: depegged.why.reason.clone(),
+        since: depegged.since,
+    };
+    book.depegged().map(health).collect()
 }
 
 /// What waits for a person: a line for each signal and deployment.
@@ -623,6 +706,9 @@ pub(super) fn health(setup: &Setup, state: &State, monotonic: u64, (seq, durable
             (!state.is_ready(account)).then(|| format!("{account} cannot trade yet{why}"))
         }),
         waiting: waiting(book),
+        losses: losses(setup, state),
+        depegged: depegged(book),
+        equity: total_equity(setup, book, state.marks()),
         seq,
         durable_seq,
         positions: book.ledger().positions().count(),
@@ -727,6 +813,9 @@ impl Books {
             unknown: unknown_orders(&self.book, |_| None),
             duties: duties(&self.book, |_| None),
             waiting: waiting(&self.book),
+            losses: self.book.broken_limits().map(broken).collect(),
+            depegged: depegged(&self.book),
+            equity: None,
             seq: self.seq,
             durable_seq: self.seq,
             positions: self.book.ledger().positions().count(),

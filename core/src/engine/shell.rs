@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::asking::{self, UserGates};
 use super::committer::{self, Committed, Work};
 use super::env::Env;
 use super::handle::{Answer, Command, EngineError, OpenError, Parts, Wait};
@@ -15,11 +16,13 @@ use super::killed::may_lift;
 use super::report::{self, Present};
 use crate::agent::{AgentInput, AgentQueue};
 use crate::executor::{CommandError, Input, Timer, Token, VenueSetup};
+use crate::gates::Ruling;
 use crate::journal::{ExecutionNumber, Failure, KillScope};
-use crate::model::ids::{AccountId, VenueId};
+use crate::model::ids::{AccountId, SignalId, VenueId};
 use crate::model::instrument::Instrument;
 use crate::model::order::{OrderReport, Purpose};
 use crate::model::secret::Secret;
+use crate::model::signal::Signal;
 use crate::venue::{Account, AccountSnapshot, Effect as Happened, ErrorKind, Operation, Quote, Sink, Venue, VenueError};
 
 /// How long entries that a venue could tell us again wait for company before they are flushed.
@@ -45,6 +48,17 @@ enum Message {
     Reconnected(AccountId),
     /// A venue that was down says what it trades.
     Loaded(Arc<dyn Venue>, Vec<Instrument>),
+    /// User gates were asked about a signal.
+    Ruled(SignalId, Vec<Ruling>),
+}
+
+/// A caller's signal.
+struct Wish {
+    signal: Box<Signal>,
+    /// When it was handed over, by the monotonic clock.
+    received: u64,
+    wait: Wait,
+    answer: Answer<crate::model::execution::Execution>,
 }
 
 enum Waiter {
@@ -110,6 +124,9 @@ struct Shell {
     stop: Option<Answer<()>>,
     /// What lifts the kill switch.
     kill_secret: Option<Secret>,
+    gates: UserGates,
+    /// Signals about which user gates are being asked, each with whoever sent it since.
+    asking: BTreeMap<SignalId, Vec<Wish>>,
 }
 
 fn micros(length: Duration) -> u64 {
@@ -144,7 +161,11 @@ async fn open(
     head: watch::Sender<u64>,
     done: mpsc::UnboundedSender<Committed>,
 ) -> Result<(Shell, String), OpenError> {
-    let Parts { env, mut setup, venues, accounts, journal, archive, namespace, recovery_wait, kill_secret } = parts;
+    let Parts { env, mut setup, venues, accounts, journal, archive, namespace, recovery_wait, kill_secret, user_gates } = parts;
+    let mut gates = UserGates::new(Arc::clone(&env));
+    for gate in user_gates {
+        gates.add(gate).map_err(|error| OpenError::Setup(error.to_string()))?;
+    }
     // All at once, and none longer than it may take: a venue that is down costs its own legs only.
     let loading: Vec<_> = venues.iter().map(|venue| tokio::spawn(tokio::time::timeout(recovery_wait, load(Arc::clone(venue))))).collect();
     let mut quotes: Vec<(VenueId, Quote)> = Vec::new();
@@ -205,6 +226,8 @@ async fn open(
         writes: 0,
         stop: None,
         kill_secret,
+        gates,
+        asking: BTreeMap::new(),
     };
     for (venue, quote) in quotes {
         shell.take(Input::Quote { venue, quote });
@@ -302,7 +325,50 @@ impl Shell {
             Message::Snapshot(account, result) => self.kernel.snapshot(now, account, result),
             Message::Loaded(venue, instruments) => self.kernel.open_venue(now, venue.id(), venue.capabilities().clone(), instruments),
             Message::Reconnected(account) => self.kernel.input(now, Input::Refresh { account }),
+            Message::Ruled(id, rulings) => return self.ruled(&id, rulings),
         };
+        self.carry_out(tasks);
+    }
+
+    /// Takes a signal: at once, or once the user gates were asked about it.
+    fn execute(&mut self, wish: Wish) {
+        if let Some(waiting) = self.asking.get_mut(&wish.signal.id) {
+            return waiting.push(wish);
+        }
+        if self.gates.is_empty() || self.kernel.may_know(&wish.signal.id) {
+            return self.execute_ruled(wish, None);
+        }
+        let (setup, state) = (self.kernel.setup(), self.kernel.state());
+        let questions = asking::questions(setup, state, &wish.signal, self.env.now().wall);
+        let asked = self.gates.ask(questions, setup.timing.user_gate_deadline);
+        let (messages, id) = (self.messages.clone(), wish.signal.id.clone());
+        self.asking.insert(id.clone(), vec![wish]);
+        tokio::spawn(async move {
+            let rulings = asked.await;
+            let _ = messages.send(Message::Ruled(id, rulings));
+        });
+    }
+
+    /// The user gates have answered, or have had their time.
+    fn ruled(&mut self, id: &SignalId, rulings: Vec<Ruling>) {
+        let mut waiting = self.asking.remove(id).unwrap_or_default().into_iter();
+        if self.stop.is_some() {
+            // Nothing new is taken any more: whoever waits hears that the engine is closed.
+            return;
+        }
+        if let Some(first) = waiting.next() {
+            self.execute_ruled(first, Some(rulings));
+        }
+        // What came after it is the same signal, another one of its name, or the first was none.
+        waiting.for_each(|wish| self.execute(wish));
+    }
+
+    fn execute_ruled(&mut self, wish: Wish, rulings: Option<Vec<Ruling>>) {
+        let Wish { signal, received, wait, answer } = wish;
+        let token = self.next_token;
+        self.next_token += 1;
+        self.callers.insert(token, Waiter::Execution(wait, answer));
+        let tasks = self.kernel.execute_ruled(self.env.now(), received, *signal, rulings, token);
         self.carry_out(tasks);
     }
 
@@ -312,10 +378,8 @@ impl Shell {
         self.next_token += 1;
         let state = self.kernel.state();
         let tasks = match command {
-            Command::Execute(signal, received, wait, answer) => {
-                self.callers.insert(token, Waiter::Execution(wait, answer));
-                self.kernel.execute_received(now, received, *signal, token)
-            }
+            Command::Execute(signal, received, wait, answer) => return self.execute(Wish { signal, received, wait, answer }),
+            Command::AddGate(gate, answer) => return drop(answer.send(self.gates.add(gate).map_err(EngineError::from))),
             Command::Close(request, wait, answer) => {
                 self.callers.insert(token, Waiter::Execution(wait, answer));
                 self.kernel.close(now, request, token)

@@ -3,10 +3,10 @@
 use super::availability::listed_assets;
 use super::pricing::{self, Bounds};
 use super::routing::Place;
-use super::setup::{AccountShare, DeploymentSetup, StopRequirement};
+use super::setup::{AccountShare, DeploymentSetup, Setup, StopRequirement};
 use super::sizing::Leg;
 use super::step::{Archived, CommandError, Decided, Effect, Step, Token};
-use crate::gates::{self, Candidate, View};
+use crate::gates::{self, Candidate, Ruling, View};
 use crate::journal::{Admission, Command, Event, ExecutionNumber, LegPlan, OrderPlan, Reserve, Terms};
 use crate::ledger::PositionKey;
 use crate::model::execution::{Outcome, Reason, Timings};
@@ -32,6 +32,34 @@ fn refused(reason: Reason) -> (Outcome, Reason) {
     (Outcome::Refused, reason)
 }
 
+impl Setup {
+    /// The instrument that a signal trades on an account: of `any` market the one that the account is configured for, else perpetuals, else
+    /// spot. Spot carries only what is long and has no leverage.
+    pub(crate) fn instrument_for(&self, signal: &Signal, account: &AccountId, venue: &VenueId) -> Result<&Instrument, (Outcome, Reason)> {
+        let asset = self.assets.resolve(&signal.asset).0;
+        let listed = self.venues.get(venue).ok_or_else(|| skipped("venue_down", format!("{venue} does not say what it trades")))?;
+        let configured = self.accounts.get(account).and_then(|account| account.market);
+        if let Some(market) = configured.filter(|market| !signal.market.allows(*market)) {
+            return Err(skipped("other_market", format!("{account} trades {market}, the signal asks for {}", signal.market)));
+        }
+        let none = |what: String| skipped("not_listed", format!("{venue} lists no {asset} {what}"));
+        if let WantedMarket::Only(market) = signal.market {
+            return listed.instrument_of(&asset, market).ok_or_else(|| none(market.to_string()));
+        }
+        let order = [Market::Perp, Market::Spot];
+        let mut found = order.into_iter().filter(|market| configured.is_none_or(|configured| configured == *market));
+        let instrument = found.find_map(|market| listed.instrument_of(&asset, market));
+        let instrument =
+            instrument.ok_or_else(|| none(configured.map_or_else(|| "perp or spot".to_owned(), |market| market.to_string())))?;
+        if instrument.market == Market::Spot && (signal.direction == Direction::Short || signal.leverage > Leverage::ONE) {
+            let wish =
+                if signal.direction == Direction::Short { "short".to_owned() } else { format!("{} times leverage", signal.leverage) };
+            return Err(skipped("other_market", format!("{account} trades {asset} on spot, where of `any` market nothing has {wish}")));
+        }
+        Ok(instrument)
+    }
+}
+
 impl Step<'_> {
     /// Takes a signal: once. The same id with the same body is the execution it was; with another body it is an error.
     pub(super) fn execute(
@@ -39,7 +67,7 @@ impl Step<'_> {
         signal: Signal,
         metadata_hash: Option<String>,
         archived: Option<Archived>,
-        received: u64,
+        (received, rulings): (u64, Option<Vec<Ruling>>),
         token: Token,
     ) {
         let body_hash = signal.body_hash();
@@ -51,6 +79,7 @@ impl Step<'_> {
         if let Err(error) = self.check_signal(&signal) {
             return self.effect(Effect::Rejected { token, error });
         }
+        self.weigh_losses();
         let number = self.book.next_execution();
         self.live.started.insert(number, received);
         let mut admission = Admission {
@@ -62,6 +91,7 @@ impl Step<'_> {
             valid_until: Some(signal.valid_until(self.now.wall)),
             legs: Vec::new(),
             standby: Vec::new(),
+            rulings,
         };
         self.book.admit(admission.clone());
         let deployments: Vec<(DeploymentId, DeploymentSetup)> =
@@ -172,7 +202,7 @@ impl Step<'_> {
             plan.ended = Some((Outcome::Skipped, reason));
             return plan;
         }
-        match self.decide(signal, (deployment, setup), (place.share, share), &mut plan) {
+        match self.decide(signal, (deployment, setup), (place.share, share), &mut plan, self.rulings(number)) {
             Ok(order) => {
                 plan.timings.resolved = self.elapsed(number);
                 plan.timings.cleared = self.elapsed(number);
@@ -194,32 +224,6 @@ impl Step<'_> {
         let whom = |plan: &LegPlan| plan.stands_in.as_ref().map_or_else(|| "itself".to_owned(), |of| of.account.to_string());
         let words = format!("{} trades this signal for {} already; {} has no other place", plan.account, whom(other), whom(plan));
         Some(Reason::new("paper_fallback", words))
-    }
-
-    /// The instrument that a signal trades on an account: of `any` market the one that the account is configured for, else perpetuals, else
-    /// spot. Spot carries only what is long and has no leverage.
-    pub(super) fn instrument_for(&self, signal: &Signal, account: &AccountId, venue: &VenueId) -> Result<&Instrument, (Outcome, Reason)> {
-        let asset = self.setup.assets.resolve(&signal.asset).0;
-        let listed = self.setup.venues.get(venue).ok_or_else(|| skipped("venue_down", format!("{venue} does not say what it trades")))?;
-        let configured = self.setup.accounts.get(account).and_then(|account| account.market);
-        if let Some(market) = configured.filter(|market| !signal.market.allows(*market)) {
-            return Err(skipped("other_market", format!("{account} trades {market}, the signal asks for {}", signal.market)));
-        }
-        let none = |what: String| skipped("not_listed", format!("{venue} lists no {asset} {what}"));
-        if let WantedMarket::Only(market) = signal.market {
-            return listed.instrument_of(&asset, market).ok_or_else(|| none(market.to_string()));
-        }
-        let order = [Market::Perp, Market::Spot];
-        let mut found = order.into_iter().filter(|market| configured.is_none_or(|configured| configured == *market));
-        let instrument = found.find_map(|market| listed.instrument_of(&asset, market));
-        let instrument =
-            instrument.ok_or_else(|| none(configured.map_or_else(|| "perp or spot".to_owned(), |market| market.to_string())))?;
-        if instrument.market == Market::Spot && (signal.direction == Direction::Short || signal.leverage > Leverage::ONE) {
-            let wish =
-                if signal.direction == Direction::Short { "short".to_owned() } else { format!("{} times leverage", signal.leverage) };
-            return Err(skipped("other_market", format!("{account} trades {asset} on spot, where of `any` market nothing has {wish}")));
-        }
-        Ok(instrument)
     }
 
     /// What a leg would ask for on an account, or the one that stands in for it: worst price, leverage and size.
@@ -266,9 +270,10 @@ impl Step<'_> {
         (deployment, setup): (&DeploymentId, &DeploymentSetup),
         (configured, share): (&AccountShare, &AccountShare),
         plan: &mut LegPlan,
+        rulings: Option<&[Ruling]>,
     ) -> Result<OrderPlan, (Outcome, Reason)> {
         let asset = self.setup.assets.resolve(&signal.asset).0;
-        let instrument = self.instrument_for(signal, &plan.account, &plan.venue)?;
+        let instrument = self.setup.instrument_for(signal, &plan.account, &plan.venue)?;
         plan.symbol = Some(instrument.symbol.clone());
         let valid_until = signal.valid_until(self.now.wall);
         if self.now.wall > valid_until {
@@ -284,6 +289,8 @@ impl Step<'_> {
         let Proposal { bounds, leverage, quantity } =
             self.propose(signal, (deployment, setup), (configured, share), (&plan.venue, instrument))?;
         let (worst_price, reserve_price, side) = (bounds.worst, bounds.reserve, signal.direction.entry_side());
+        // What user gates were asked about is the account itself, whoever stands in for it.
+        let quantity = gates::apply_rulings(rulings, (deployment, &configured.account), instrument, quantity).map_err(refused)?;
         instrument.check_order(quantity, worst_price, false).map_err(|reason| refused(Reason::new("venue_filter", reason)))?;
 
         let terms = Terms::of(instrument, asset);
@@ -309,7 +316,7 @@ impl Step<'_> {
             leverage,
             reserve,
         };
-        let view = View { setup: self.setup, book: &*self.book, marks: &self.live.marks };
+        let view = View { setup: self.setup, book: &*self.book, marks: &self.live.marks, losses: &self.live.scales.standings };
         gates::check_entry(&candidate, view).map_err(refused)?;
         let rate = self.setup.rates.get(&terms.settle).copied().unwrap_or(Factor::ONE);
         Ok(OrderPlan {
@@ -326,6 +333,11 @@ impl Step<'_> {
             attached: Vec::new(),
             external: false,
         })
+    }
+
+    /// What user gates said of an execution's legs; nothing where there were none.
+    fn rulings(&self, number: ExecutionNumber) -> Option<&[Ruling]> {
+        self.book.execution(number)?.admission.rulings.as_deref()
     }
 
     /// Where a stop must be at the venue, the venue must be able to hold it from the start.

@@ -132,6 +132,7 @@ impl Step<'_> {
 
     fn take_answer(&mut self, approval: Approval, waiting: Vec<LegRef>) {
         let Approval { execution, deployment, approved, reason } = approval;
+        self.weigh_losses();
         self.emit(Event::Approved { execution, deployment, approved, reason: reason.clone() });
         if !approved {
             return waiting.into_iter().for_each(|at| self.end_leg(at, Outcome::Refused, Reason::new("not_approved", reason.clone())));

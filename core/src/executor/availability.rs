@@ -291,7 +291,7 @@ impl Step<'_> {
             timings: Timings::default(),
         };
         let unscaled = DeploymentSetup { scale: Factor::ONE, ..deployment.clone() };
-        self.decide(&signal, (id, &unscaled), (share, &seat), &mut plan).err()
+        self.decide(&signal, (id, &unscaled), (share, &seat), &mut plan, None).err()
     }
 
     /// The smallest order that the venue takes at the present price.

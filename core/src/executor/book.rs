@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::breakers::Open;
 use super::kills::{Kill, KilledPosition, Kills};
+use super::losses::Losses;
 use super::moving::Moving;
 use super::told::Told;
 use super::unwinding::{GroupVerdict, Groups};
@@ -213,6 +214,8 @@ pub struct Book {
     /// How many adjustments were booked.
     #[serde(default)]
     adjusted: u64,
+    #[serde(default)]
+    losses: Losses,
 }
 
 impl LegRef {
@@ -448,6 +451,14 @@ impl Book {
         self.halts.get(account)
     }
 
+    pub(super) const fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    pub(super) const fn known_agents(&self) -> &BTreeMap<DeploymentId, AgentId> {
+        &self.agents
+    }
+
     pub(super) const fn open_breakers(&self) -> &Open {
         &self.breakers
     }
@@ -563,7 +574,15 @@ impl Book {
             Event::Prepared(intent) => self.intend(intent)?,
             Event::Recalled(record) => self.recall(record),
             Event::Killed { scope, mode, reason, at } => self.throw(scope, *mode, reason, *at),
-            Event::Resumed { scope, .. } => self.kills.lift(scope),
+            Event::Resumed { scope, .. } => {
+                self.kills.lift(scope);
+                self.losses.resume(scope, &self.agents);
+            }
+            Event::LossBaseline(baseline) => self.losses.begin_day(baseline),
+            Event::LossPeak { scope, result, .. } => self.losses.peaked(scope, *result),
+            Event::LimitBroken(broken) => self.losses.broke(broken),
+            Event::LimitLifted { scope, kind, .. } => self.losses.lift(scope, *kind),
+            Event::DepegChanged { asset, why, at } => self.losses.depeg(asset, why.as_ref(), *at),
             Event::Halted { account, why } => drop(self.halts.insert(account.clone(), why.clone())),
             Event::Unhalted { account, .. } => drop(self.halts.remove(account)),
             Event::Funded { account, asset, amount } => self.ledger.fund(account, asset, *amount),

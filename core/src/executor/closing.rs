@@ -50,6 +50,7 @@ impl Step<'_> {
             valid_until: None,
             legs,
             standby: Vec::new(),
+            rulings: None,
         }));
         self.advance(number);
         number

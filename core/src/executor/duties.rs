@@ -2,7 +2,7 @@
 //! other close, one execution after the other, and stays until nothing of it is left.
 
 use super::book::Book;
-use super::killing::KILLED;
+use super::killing::is_latch;
 use super::setup::Setup;
 use super::step::{Live, State, Step, Timer};
 use crate::journal::{Event, LegRef};
@@ -16,7 +16,7 @@ use crate::model::number::Quantity;
 impl Step<'_> {
     /// Has a lot closed until it is flat. What is flat, is being closed, or is less than the venue trades changes nothing.
     pub(super) fn must_close(&mut self, lot: Lot, why: Reason) {
-        let due = self.book.duty(&lot).is_some_and(|duty| duty.why.code != KILLED || why.code == KILLED);
+        let due = self.book.duty(&lot).is_some_and(|duty| !is_latch(&duty.why.code) || is_latch(&why.code));
         if due || self.left_of(&lot).is_zero() || self.is_dust(&lot) {
             return;
         }

@@ -90,6 +90,7 @@ impl Step<'_> {
             valid_until: None,
             legs: vec![plan],
             standby: Vec::new(),
+            rulings: None,
         }));
         let prepared = PreparedBody { request, client_order_id: id.clone(), nonce: None, deadline: None, wire: String::new() };
         self.emit(Event::Prepared(Intent {

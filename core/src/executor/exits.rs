@@ -200,6 +200,7 @@ impl Step<'_> {
             valid_until: None,
             legs: vec![plan],
             standby: Vec::new(),
+            rulings: None,
         }));
         number
     }

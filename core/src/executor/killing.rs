@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::book::LegRecord;
 use super::step::{Effect, Step, Timer, Token};
+use super::weighing::LOSS;
 use crate::journal::{Event, KillMode, KillScope, LegRef};
 use crate::ledger::PositionKey;
 use crate::model::close::Lot;
@@ -17,6 +18,11 @@ use crate::model::order::{OrderState, Purpose};
 
 /// The code of what a kill switch ends.
 pub(super) const KILLED: &str = "killed";
+
+/// Whether something must be closed only because a latch says so: with the latch that ends too, when a person lifts it.
+pub(super) fn is_latch(code: &str) -> bool {
+    code == KILLED || code == LOSS
+}
 
 impl Step<'_> {
     /// Throws the switch, and does at once what can be done.
@@ -28,12 +34,12 @@ impl Step<'_> {
 
     /// Lifts the switch: what it had closed need not be closed any more, unless something else demands it.
     pub(super) fn lift(&mut self, scope: KillScope, reason: &str) {
+        let duties = self.book.duties().filter(|(_, duty)| is_latch(&duty.why.code));
+        // What a latch that ended by itself had closed goes on.
+        let held = duties.filter(|(lot, duty)| duty.why.code == KILLED || self.flattened(&PositionKey::of(lot)).is_some());
+        let held: Vec<(Lot, Option<u64>)> = held.map(|(lot, duty)| (lot.clone(), duty.close)).collect();
         self.emit(Event::Resumed { scope, reason: reason.to_owned() });
-        let duties = self.book.duties().filter(|(_, duty)| duty.why.code == KILLED);
-        let over: Vec<(Lot, Option<u64>)> = duties
-            .filter(|(lot, _)| self.flattened(&PositionKey::of(lot)).is_none())
-            .map(|(lot, duty)| (lot.clone(), duty.close))
-            .collect();
+        let over: Vec<(Lot, Option<u64>)> = held.into_iter().filter(|(lot, _)| self.flattened(&PositionKey::of(lot)).is_none()).collect();
         for (lot, close) in over {
             let key = PositionKey::of(&lot);
             self.emit(Event::Relieved { lot, why: Reason::new("resumed", reason) });
@@ -48,7 +54,7 @@ impl Step<'_> {
 
     /// Does what the latches demand: on one account, or everywhere.
     pub(super) fn enforce(&mut self, account: Option<&AccountId>) {
-        if self.book.kills().next().is_none() {
+        if !self.any_latch() {
             return;
         }
         let concerns = |of: &AccountId| account.is_none_or(|account| account == of);
@@ -63,7 +69,7 @@ impl Step<'_> {
 
     /// Something became known of a leg: does what the latches demand of it and of its position.
     pub(super) fn enforce_leg(&mut self, at: LegRef) {
-        if self.book.kills().next().is_none() {
+        if !self.any_latch() {
             return;
         }
         self.enforce_entry(at);
@@ -83,31 +89,42 @@ impl Step<'_> {
         let open = leg.orders.iter().filter(|order| matches!(order.state, OrderState::Open { .. }));
         let open: Vec<ClientOrderId> = open.map(|order| order.intent.client_order_id().clone()).collect();
         open.iter().for_each(|order| self.call_off(order));
+        let Some(leg) = self.book.leg(at) else { return };
         if self.book.is_planned(at) {
+            let why = self.book.broken_for(leg).map(|broken| Reason::new(broken.kind.code(), broken.words()));
+            let why = why.unwrap_or_else(|| Reason::new(KILLED, "the kill switch was thrown before it was sent"));
             self.live.asked_ready.remove(&at);
-            self.end_leg(at, Outcome::Canceled, Reason::new(KILLED, "the kill switch was thrown before it was sent"));
+            self.end_leg(at, Outcome::Canceled, why);
         }
     }
 
     /// What is held is closed until it is flat.
     fn enforce_position(&mut self, key: &PositionKey) {
-        let Some(words) = self.flattened(key) else { return };
-        let lot = Lot { deployment: key.deployment.clone(), account: key.account.clone(), instrument: key.symbol.clone(), signal: None };
-        self.must_close(lot, Reason::new(KILLED, words));
+        let Some(why) = self.flattened(key) else { return };
+        self.must_close(key.whole(), why);
     }
 
     /// Whether a latch wants the rest of an entry canceled.
     fn is_called_off(&self, leg: &LegRecord) -> bool {
         self.book.kills().any(|(scope, kill)| kill.mode >= KillMode::Cancel && scope.holds_leg(leg))
+            || self.book.flattens(&leg.plan.deployment, Some(&leg.plan.agent), &leg.plan.account).is_some()
     }
 
-    /// The latch that wants a position flat, in words; `None` when there is none, or no position.
-    fn flattened(&self, key: &PositionKey) -> Option<String> {
+    /// Whether anything may have to be called off or closed: a kill switch, or a limit on losses that flattens.
+    fn any_latch(&self) -> bool {
+        self.book.kills().next().is_some() || self.book.any_flattens()
+    }
+
+    /// The latch that wants a position flat, as a reason; `None` when there is none, or no position.
+    fn flattened(&self, key: &PositionKey) -> Option<Reason> {
         let position = self.book.ledger().position(key)?;
+        if let Some(broken) = self.book.flattened_by(self.setup, key) {
+            return Some(Reason::new(LOSS, format!("{}: {}", broken.kind.code(), broken.words())));
+        }
         let agent = self.setup.deployments.get(&key.deployment).map(|setup| &setup.agent).or_else(|| self.book.agent_of(&key.deployment));
         let holds = |scope: &KillScope| scope.holds(agent, &key.account, position.venue(), Some(&position.terms().asset));
         let (scope, kill) = self.book.kills().find(|(scope, kill)| kill.mode == KillMode::Flatten && holds(scope))?;
-        Some(format!("the kill switch is on for {scope}: {}", kill.reason))
+        Some(Reason::new(KILLED, format!("the kill switch is on for {scope}: {}", kill.reason)))
     }
 
     /// Asks the venue to cancel what rests of an entry, unless that was asked a moment ago.

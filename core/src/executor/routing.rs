@@ -63,7 +63,7 @@ impl Step<'_> {
         if !ready || broken || self.book.halt(&seat.account).is_some() {
             return None;
         }
-        let instrument = self.instrument_for(signal, &seat.account, &account.venue).ok()?;
+        let instrument = self.setup.instrument_for(signal, &seat.account, &account.venue).ok()?;
         let sized = self.propose(signal, (id, deployment), (share, &seat), (&account.venue, instrument)).ok()?;
         let quote = self.live.quotes.get(&(account.venue.clone(), instrument.symbol.clone()))?;
         let wanted = Wanted {
@@ -82,6 +82,9 @@ impl Step<'_> {
 
     /// Routing `first` and `best`: turns to the next account when a leg came to nothing for certain.
     pub(super) fn next_in_line(&mut self, at: LegRef) {
+        if self.book.execution(at.execution).is_some_and(|record| !record.admission.standby.is_empty()) {
+            self.weigh_losses();
+        }
         let Some(record) = self.book.execution(at.execution) else { return };
         let Some(leg) = record.legs.get(at.leg) else { return };
         let Command::Signal(signal) = record.admission.command.clone() else { return };

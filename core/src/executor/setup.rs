@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::losses::LossLimits;
+use crate::journal::LossScope;
 use crate::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use crate::model::instrument::{AssetMap, Instrument, Market};
 use crate::model::number::{Factor, Fraction, Notional};
@@ -31,6 +33,10 @@ pub struct Setup {
     pub timing: Timing,
     /// When a venue counts as unwell.
     pub breakers: Breakers,
+    /// The losses that may be, and what follows beyond them.
+    pub losses: BTreeMap<LossScope, LossLimits>,
+    /// Currencies whose stated rate is watched, and how far from it they may be.
+    pub depeg: BTreeMap<Asset, Fraction>,
 }
 
 /// A venue as the state machine sees it.
@@ -211,6 +217,8 @@ pub struct Timing {
     pub group_deadline: Duration,
     /// How long a stop stays where it is at the venue before it is moved again: moves cost requests.
     pub stop_move_every: Duration,
+    /// How long user gates may take to answer about one signal.
+    pub user_gate_deadline: Duration,
 }
 
 impl Default for Timing {
@@ -226,6 +234,7 @@ impl Default for Timing {
             protection_deadline: Duration::from_secs(5),
             group_deadline: Duration::from_secs(10),
             stop_move_every: Duration::from_secs(2),
+            user_gate_deadline: Duration::from_millis(250),
         }
     }
 }

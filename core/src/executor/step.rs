@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::approval::Approval;
 use super::book::{Book, ExecutionRecord, FoldError};
 use super::breakers::{News, Watch};
+use super::depeg::Pegs;
 use super::drift::{Difference, Truth};
 use super::flat::Shown;
 use super::groups::GroupLive;
 use super::guarding::Leaving;
 use super::setup::Setup;
-use crate::gates::{Cleared, Marks};
+use super::weighing::Scales;
+use crate::gates::{Cleared, Marks, Ruling};
 use crate::journal::{Event, ExecutionNumber, Failure, KillMode, KillScope, LegRef, Verdict};
 use crate::ledger::{AccountSymbol, PositionKey};
 use crate::model::close::{CloseRequest, Lot};
@@ -84,6 +86,8 @@ pub enum Timer {
     Expire(LegRef),
     /// It is looked at how well the venues are.
     Breakers,
+    /// Losses are weighed.
+    Losses,
 }
 
 /// What can come in.
@@ -106,6 +110,8 @@ pub enum Input {
         archived: Option<Archived>,
         /// When the caller handed it over, by the monotonic clock: timings count from here.
         received: u64,
+        /// What user gates said of each leg; nothing where there are none.
+        rulings: Option<Vec<Ruling>>,
         /// Whom to answer.
         token: Token,
     },
@@ -521,6 +527,10 @@ pub(super) struct Live {
     pub(super) touches: u64,
     /// The latest of these at each place.
     pub(super) touched: BTreeMap<AccountSymbol, u64>,
+    /// Losses as last weighed.
+    pub(super) scales: Scales,
+    /// Currencies as their prices tell.
+    pub(super) pegs: Pegs,
 }
 
 /// When an exit was last asked of the venue, and how often it came to nothing since.
@@ -569,6 +579,12 @@ impl State {
     #[must_use]
     pub fn marks(&self) -> &Marks {
         &self.live.marks
+    }
+
+    /// The latest quote of an instrument.
+    #[must_use]
+    pub fn quote(&self, venue: &VenueId, symbol: &VenueSymbol) -> Option<&Quote> {
+        self.live.quotes.get(&(venue.clone(), symbol.clone()))
     }
 
     /// Whether an account may trade.
@@ -622,6 +638,7 @@ pub fn step(setup: &Setup, state: &mut State, now: Now, input: Input) -> Output 
     let mut step = Step { setup, book, live, now, out: Output::default() };
     step.take(input);
     step.keep_watch();
+    step.keep_weighing();
     if let Some(fault) = &step.out.fault {
         step.live.journal_failed = Some(format!("internal fault: {fault}"));
     }
@@ -631,9 +648,12 @@ pub fn step(setup: &Setup, state: &mut State, now: Now, input: Input) -> Output 
 impl Step<'_> {
     fn take(&mut self, input: Input) {
         match input {
-            Input::Opened { version, namespace } => self.open(version, namespace),
-            Input::Execute { signal, metadata_hash, archived, received, token } => {
-                self.execute(*signal, metadata_hash, archived, received, token);
+            Input::Opened { version, namespace } => {
+                self.open(version, namespace);
+                self.watch_pegs();
+            }
+            Input::Execute { signal, metadata_hash, archived, received, rulings, token } => {
+                self.execute(*signal, metadata_hash, archived, (received, rulings), token);
             }
             Input::Close { request, archived, token } => self.close(request, archived, token),
             Input::Ready { leg, result } => self.ready(leg, result),
@@ -660,6 +680,7 @@ impl Step<'_> {
                 self.live.marks.insert(key.clone(), quote.middle());
                 self.live.quotes.insert(key.clone(), quote);
                 self.heard_price(&key.0);
+                self.price_weighs(&key.0, &key.1);
                 self.watch(&key.0, &key.1);
             }
             Input::Timer(timer) => self.wake(timer),
@@ -710,6 +731,7 @@ impl Step<'_> {
             Timer::Leave => self.check_leaving(),
             Timer::Group(execution, deployment) => self.check_group(execution, &deployment),
             Timer::Breakers => self.check_breakers(),
+            Timer::Losses => self.weigh_in_time(),
         }
     }
 
@@ -723,6 +745,8 @@ impl Step<'_> {
             }
         }
         self.lift(scope, &reason);
+        // What was lifted counts from here.
+        self.weigh_losses();
         self.effect(Effect::Done { token });
     }
 
@@ -733,6 +757,7 @@ impl Step<'_> {
         match self.book.apply(&event) {
             Ok(()) => {
                 let news = News::of(&event);
+                self.event_weighs(&event);
                 self.out.events.push(Decided { event, execution });
                 self.notice(news);
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::killing::KILLED;
+use super::killing::is_latch;
 use crate::journal::{ExecutionNumber, LegRef};
 use crate::ledger::{Ledger, PositionKey, pairs};
 use crate::model::close::Lot;
@@ -143,7 +143,7 @@ impl Upkeep {
     pub(super) fn must_close(&mut self, lot: &Lot, why: &Reason, at: Timestamp) {
         let duty = self.duties.entry(lot.clone()).or_insert_with(|| Duty { why: why.clone(), since: at, tries: 0, close: None });
         // What must be closed without the kill switch too does not end with it.
-        if duty.why.code == KILLED {
+        if is_latch(&duty.why.code) {
             duty.why = why.clone();
         }
     }

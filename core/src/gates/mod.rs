@@ -9,11 +9,15 @@ mod breaker;
 mod capital;
 mod interest;
 mod latch;
+mod loss;
 mod notional;
+mod user;
 
 use std::collections::BTreeMap;
 
-use crate::executor::{AccountShare, AgentSetup, Book, DeploymentSetup, LegRecord, Setup};
+pub(crate) use self::user::apply as apply_rulings;
+pub use self::user::{Ruling, UserGate, UserGateError, UserQuestion, UserVerdict};
+use crate::executor::{AccountShare, AgentSetup, Book, DeploymentSetup, LegRecord, LossStandings, Setup};
 use crate::journal::{OrderPlan, Reserve, Terms};
 use crate::ledger::PositionKey;
 use crate::model::execution::Reason;
@@ -95,6 +99,8 @@ pub struct View<'a> {
     pub book: &'a Book,
     /// The latest prices.
     pub marks: &'a Marks,
+    /// How losses stand.
+    pub losses: &'a LossStandings,
 }
 
 /// One risk check. Passes, or says why not with a stable code and a sentence that has the numbers in it. Object-safe; must not depend on
@@ -111,9 +117,11 @@ pub trait Gate: Send + Sync {
 }
 
 /// The built-in gates, in the order in which they are asked: what stops everything first, money last.
-const BUILT_IN: [&dyn Gate; 6] = [
+const BUILT_IN: [&dyn Gate; 8] = [
     &latch::Latch,
     &breaker::CircuitBreaker,
+    &loss::LossLimit,
+    &loss::Depeg,
     &interest::Interest,
     &assets::AllowedAssets,
     &notional::MaxNotional,
@@ -156,7 +164,8 @@ pub(crate) fn clear_entry(book: &Book, leg: &LegRecord, attached: Vec<AttachedEx
 pub(crate) fn may_leave(book: &Book, leg: &LegRecord) -> Result<(), Reason> {
     let asset = leg.plan.order.as_ref().map(|order| &order.terms.asset);
     latch::check(book, &leg.plan.agent, &leg.plan.account, &leg.plan.venue, asset)?;
-    breaker::may_leave(book, leg)
+    breaker::may_leave(book, leg)?;
+    loss::may_leave(book, leg)
 }
 
 /// Clears the order that closes a position: our share of it, or what is not ours where that was asked for, but no more than was asked and no

@@ -17,6 +17,8 @@ use crate::model::time::Timestamp;
 use crate::venue::{Effect, ErrorKind, VenueError};
 
 use super::adjustment::{Adjustment, Basis};
+use super::loss::{Baseline, LimitBroken, LossKind, LossScope};
+use crate::gates::Ruling;
 use crate::venue::PreparedBody;
 
 /// Numbers executions in the order in which they were admitted, from 1.
@@ -214,6 +216,9 @@ pub struct Admission {
     /// Where to turn next if a leg comes to nothing (routing `first` and `best`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standby: Vec<(DeploymentId, AccountId)>,
+    /// What user gates said of each leg that was thought of; absent where there are no user gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rulings: Option<Vec<Ruling>>,
 }
 
 /// The intent of one order: durable before a byte of it leaves.
@@ -605,6 +610,38 @@ pub enum Event {
         #[serde(default)]
         at: Timestamp,
     },
+    /// From where the loss of a day counts. A new day lifts what the day before had broken.
+    LossBaseline(Baseline),
+    /// The result from which a drawdown counts: the best one so far.
+    LossPeak {
+        /// Whose.
+        scope: LossScope,
+        /// The result since the journal began, in the currency of the limits.
+        result: Amount,
+        /// When.
+        at: Timestamp,
+    },
+    /// A loss was larger than it may be.
+    LimitBroken(LimitBroken),
+    /// What a limit had stopped goes on, without a new day and without a person.
+    LimitLifted {
+        /// Whose.
+        scope: LossScope,
+        /// Which limit.
+        kind: LossKind,
+        /// Why.
+        why: Reason,
+    },
+    /// A currency is no longer worth what the configuration states, or is again.
+    DepegChanged {
+        /// The currency.
+        asset: Asset,
+        /// What was seen; absent when it is again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Reason>,
+        /// Since when.
+        at: Timestamp,
+    },
 }
 
 impl Event {
@@ -639,6 +676,11 @@ impl Event {
             Self::Approved { .. } => "approved",
             Self::LegDecided { .. } => "leg_decided",
             Self::BreakerChanged { .. } => "breaker_changed",
+            Self::LossBaseline(_) => "loss_baseline",
+            Self::LossPeak { .. } => "loss_peak",
+            Self::LimitBroken(_) => "limit_broken",
+            Self::LimitLifted { .. } => "limit_lifted",
+            Self::DepegChanged { .. } => "depeg_changed",
         }
     }
 

@@ -3,6 +3,7 @@
 mod adjustment;
 mod chain;
 mod event;
+mod loss;
 mod memory;
 
 use std::ops::Deref;
@@ -14,6 +15,7 @@ pub use self::event::{
     Admission, BreakerState, Command, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef, OrderPlan, Protect,
     Reserve, Terms, Verdict,
 };
+pub use self::loss::{Baseline, LimitBroken, LossKind, LossScope, OnBreach};
 pub use self::memory::MemoryStore;
 use crate::model::ids::{ClientOrderId, SignalId};
 use crate::model::time::Timestamp;

@@ -7,6 +7,7 @@ mod capital;
 mod exposure;
 mod outside;
 mod position;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -410,6 +410,9 @@ pub struct EquityReport {
     /// ours included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equity: Option<Amount>,
+    /// The equity in the currency of the limits, at the stated rate; absent when it is unknown or no rate is stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Amount>,
 }
 
 #[cfg(test)]

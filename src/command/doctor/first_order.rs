@@ -113,7 +113,8 @@ fn alone(config: &Config, account: &AccountConfig) -> Config {
     alone.journal.path = Some(config.journal_path().with_file_name(format!("{DOCTOR}.db")));
     alone.journal.views = false;
     alone.journal.namespace = None;
-    alone.agents = vec![AgentConfig { id: DOCTOR.parse().expect("a valid name"), allowed_assets: None, approval: None }];
+    alone.agents =
+        vec![AgentConfig { id: DOCTOR.parse().expect("a valid name"), allowed_assets: None, losses: Default::default(), approval: None }];
     let share = ShareConfig { account: account.id.clone(), allocation: None, fallback: None };
     let id = DOCTOR.parse().expect("a valid name");
     let agent = DOCTOR.parse().expect("a valid name");
@@ -122,6 +123,7 @@ fn alone(config: &Config, account: &AccountConfig) -> Config {
         agent,
         accounts: vec![share],
         limits: Limits::default(),
+        losses: Default::default(),
         stops: Default::default(),
         approval: None,
         scale: Factor::ONE,

@@ -287,5 +287,7 @@ fn setup(capabilities: &Capabilities, instrument: &Instrument, accounts: &[Arc<d
         assets,
         timing: Timing { close_slippage: constant("0"), ..Timing::default() },
         breakers: Default::default(),
+        losses: Default::default(),
+        depeg: Default::default(),
     }
 }

@@ -21,6 +21,8 @@ use omnivenue_paper::PlacementOutcome;
 
 use crate::world::{Stop, World};
 
+mod losses;
+
 /// Something that must hold, and did not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -84,6 +86,8 @@ pub(crate) fn all(world: &World, stop: Stop) -> Vec<Violation> {
     state_is_the_fold(world, book, &mut found);
     within_limits(world, &mut found);
     found.extend(what_is_killed(&world.setup, kernel.state()));
+    losses::nothing_is_entered_beyond_a_limit(world, &mut found);
+    losses::what_is_flattened_is_flat(&world.setup, kernel.state(), &mut found);
     if let Some(fault) = kernel.state().failed() {
         found.push(Violation::new("no fault", fault.to_owned()));
     }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, Breakers, DeploymentSetup, DriftPolicy, Limits, Setup, Timing};
-use omnivenue_core::journal::{KillMode, KillScope};
+use omnivenue_core::executor::{
+    AccountSetup, AccountShare, AgentSetup, Breakers, DeploymentSetup, DriftPolicy, Limits, LossLimits, Setup, Timing,
+};
+use omnivenue_core::journal::{KillMode, KillScope, LossScope, OnBreach};
 use omnivenue_core::model::close::{CloseRequest, CloseTarget, Part};
 use omnivenue_core::model::ids::{AccountId, SignalId, VenueId};
 use omnivenue_core::model::instrument::{AssetMap, Side};
@@ -112,6 +114,10 @@ impl Scenario {
         if nerves.chance(35) {
             scenario.be_nervous(&mut nerves);
         }
+        let mut thrift = Random::new(seed ^ 0x7468_7269_6674);
+        if thrift.chance(30) {
+            scenario.lose_little(&mut thrift);
+        }
         if random.chance(25) {
             scenario.ask(&mut random);
         }
@@ -180,6 +186,33 @@ impl Scenario {
         self.script.push((at, Action::Close(CloseRequest::new(name("in-an-emergency"), CloseTarget::All))));
         at += 2_000 + random.below(8_000);
         self.script.push((at, Action::Die));
+        self.script.sort_by_key(|(at, _)| *at);
+    }
+
+    /// Losses are limited so closely that fees and a few steps of the price are too much, now and then with a night in between.
+    fn lose_little(&mut self, random: &mut Random) {
+        let scopes = [
+            LossScope::Global,
+            LossScope::Agent(name("one")),
+            LossScope::Deployment(name("two")),
+            LossScope::Account(self.setup.accounts.keys().next().expect("there are accounts").clone()),
+        ];
+        for scope in scopes {
+            let bounds = ["1", "3", "8", "0.01%", "0.2%"];
+            let daily = random.chance(60).then(|| name(random.pick::<&str>(&bounds)));
+            let drawdown = random.chance(40).then(|| name(random.pick::<&str>(&bounds)));
+            let on_breach = *random.pick(&[OnBreach::HaltEntries, OnBreach::Flatten, OnBreach::StopAgent]);
+            let limits = LossLimits { max_daily_loss: daily, max_drawdown: drawdown, on_breach };
+            if !limits.is_empty() {
+                self.setup.losses.insert(scope, limits);
+            }
+        }
+        let last = self.script.last().map_or(0, |(at, _)| *at);
+        for scope in [KillScope::Agent(name("one")), KillScope::Agent(name("two")), KillScope::All] {
+            if random.chance(30) {
+                self.script.push((random.below(last + 5_000), Action::Resume(scope)));
+            }
+        }
         self.script.sort_by_key(|(at, _)| *at);
     }
 
@@ -307,6 +340,8 @@ impl Scenario {
             assets: AssetMap::default(),
             timing,
             breakers: Default::default(),
+            losses: Default::default(),
+            depeg: Default::default(),
         };
         let script = script(random);
         Self { exchanges, setup, script, faults_per_mille, faults: Vec::new(), crashes: Vec::new() }

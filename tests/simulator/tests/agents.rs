@@ -54,6 +54,8 @@ async fn engine(store: &MemoryStore) -> (Engine, Vec<PaperExchange>) {
         assets: AssetMap::default(),
         timing: Timing::default(),
         breakers: Default::default(),
+        losses: Default::default(),
+        depeg: Default::default(),
         accounts: accounts.clone(),
     };
     let parts = Parts {
@@ -66,6 +68,7 @@ async fn engine(store: &MemoryStore) -> (Engine, Vec<PaperExchange>) {
         namespace: "agents".into(),
         recovery_wait: Duration::from_secs(10),
         kill_secret: None,
+        user_gates: Vec::new(),
     };
     (Engine::open(parts).await.expect("the engine opens"), exchanges)
 }

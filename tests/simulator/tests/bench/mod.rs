@@ -133,6 +133,8 @@ impl Bench {
             assets: AssetMap::default(),
             timing: Timing::default(),
             breakers: Default::default(),
+            losses: Default::default(),
+            depeg: Default::default(),
         };
         let mut accounts = Vec::new();
         for index in 0..venues {

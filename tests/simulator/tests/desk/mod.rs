@@ -14,6 +14,7 @@ use omnivenue_core::engine::{Kernel, Task, replay};
 use omnivenue_core::executor::{
     AccountSetup, AccountShare, AgentSetup, Book, DeploymentSetup, DriftPolicy, Input, Limits, Now, Setup, Timer, Timing, VenueSetup,
 };
+use omnivenue_core::gates::Ruling;
 use omnivenue_core::journal::{Adjustment, Event, Failure, Journal, Journaled, MemoryStore};
 use omnivenue_core::ledger::CapitalKey;
 use omnivenue_core::model::ids::{AccountId, ClientOrderId, VenueSymbol};
@@ -149,6 +150,8 @@ impl Desk {
             assets,
             timing: Timing::default(),
             breakers: Default::default(),
+            losses: Default::default(),
+            depeg: Default::default(),
         };
         change(&mut setup);
         let accounts = config.accounts.keys().map(|account| {
@@ -317,6 +320,13 @@ impl Desk {
     pub(crate) fn execute(&mut self, signal: Signal) {
         self.token += 1;
         let tasks = self.kernel.execute(self.now, signal, self.token);
+        self.carry_out(tasks);
+    }
+
+    /// A signal of whose legs user gates were asked.
+    pub(crate) fn execute_ruled(&mut self, signal: Signal, rulings: Vec<Ruling>) {
+        self.token += 1;
+        let tasks = self.kernel.execute_ruled(self.now, self.now.monotonic, signal, Some(rulings), self.token);
         self.carry_out(tasks);
     }
 

@@ -143,6 +143,8 @@ pub(crate) fn setup(venue: &dyn Venue, market: Market) -> Setup {
         assets: AssetMap::default(),
         timing: Timing::default(),
         breakers: Default::default(),
+        losses: Default::default(),
+        depeg: Default::default(),
     }
 }
 

@@ -37,6 +37,7 @@ async fn open(world: &World, store: &MemoryStore) -> Engine {
         namespace: "abc123".into(),
         recovery_wait: Duration::from_secs(20),
         kill_secret: None,
+        user_gates: Vec::new(),
     };
     Engine::open(parts).await.unwrap()
 }
