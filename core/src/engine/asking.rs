@@ -169,7 +169,7 @@ pub(super) fn questions(setup: &Setup, state: &State, signal: &Signal, at: crate
         places.flat_map(|(id, deployment)| deployment.accounts.iter().map(|share| (id.clone(), share.account.clone()))).collect();
     let question = |(deployment, account): (DeploymentId, AccountId)| {
         let venue = setup.accounts.get(&account)?.venue.clone();
-        if signal.venues.as_ref().is_some_and(|named| !named.contains(&venue)) {
+        if signal.venues.as_ref().is_some_and(|named| !named.contains(&venue)) || signal.routing.weight(&venue).is_none() {
             return None;
         }
         let instrument = setup.instrument_for(&signal, &account, &venue).ok().map(|one| one.symbol.clone());

@@ -291,6 +291,7 @@ impl Step<'_> {
             timings: Timings::default(),
         };
         let unscaled = DeploymentSetup { scale: Factor::ONE, ..deployment.clone() };
+        // User gates are asked about signals that there are, not about one that might be.
         self.decide(&signal, (id, &unscaled), (share, &seat), &mut plan, None).err()
     }
 
