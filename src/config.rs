@@ -18,7 +18,7 @@ use std::time::Duration;
 use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, LossLimits, StopRequirement, Timing};
 use omnivenue_core::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
-use omnivenue_core::model::number::{Factor, Fraction, Notional, Price};
+use omnivenue_core::model::number::{Factor, Fraction, Notional, Price, Rate};
 use omnivenue_core::model::time::format_duration;
 use omnivenue_core::venue::{Absence, Resend};
 use serde::{Serialize, Serializer};
@@ -161,6 +161,8 @@ pub enum Preset {
     Ostium,
     /// A spot exchange whose orders may not be sent twice; absence is proved by a window.
     Spot,
+    /// Inverse and quanto perpetuals, margined and settled in bitcoin.
+    Coin,
 }
 
 impl fmt::Display for Preset {
@@ -169,6 +171,7 @@ impl fmt::Display for Preset {
             Self::Hyperliquid => "hyperliquid",
             Self::Ostium => "ostium",
             Self::Spot => "spot",
+            Self::Coin => "coin",
         })
     }
 }
@@ -206,6 +209,22 @@ pub struct PaperConfig {
     pub resend: Option<Resend>,
     /// How absence becomes proof, if not as the preset says.
     pub absence: Option<Absence>,
+    /// What longs and shorts of its perpetuals pay one another; nothing when absent. The same for all accounts at a venue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub funding: Option<FundingConfig>,
+}
+
+/// Funding of a simulated exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FundingConfig {
+    /// What longs pay shorts each time, as a share of the position's worth; negative is the other way round.
+    pub rate: Rate,
+    /// From one payment to the next, counted from when the exchange's file was made.
+    #[serde(with = "omnivenue_core::model::time::duration_text")]
+    pub every: Duration,
+    /// Recorded rates (CSV with the columns open_time_ms,funding_rate, or a gzip of one), by the venue's name of the instrument: one for each
+    /// payment, and after the last one `rate`.
+    pub files: BTreeMap<VenueSymbol, PathBuf>,
 }
 
 /// What goes wrong on purpose: how often, in a thousand requests to which it can happen, and how far it goes.
@@ -462,6 +481,7 @@ fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Err
         backoff_max: String,
         reconcile_every: String,
         reconcile_idle: u32,
+        expiry_margin: String,
         close_slippage: Fraction,
         user_gate_deadline: String,
     }
@@ -472,6 +492,7 @@ fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Err
         backoff_max: format_duration(timing.backoff_max),
         reconcile_every: format_duration(timing.reconcile_every),
         reconcile_idle: timing.reconcile_idle,
+        expiry_margin: format_duration(timing.expiry_margin),
         close_slippage: timing.close_slippage,
         user_gate_deadline: format_duration(timing.user_gate_deadline),
     };

@@ -56,6 +56,7 @@ const POSITIONS: &[Column] = &[
     number("mark", "mark_price"),
     number("unrealized", "unrealized_pnl"),
     number("realized", "realized_pnl"),
+    number("funding", "funding"),
     text("stop", "protection"),
 ];
 

@@ -209,6 +209,7 @@ impl Found<'_> {
                 ("faults", ours.faults != theirs.faults),
                 ("resend", ours.resend != theirs.resend),
                 ("absence", ours.absence != theirs.absence),
+                ("funding", ours.funding != theirs.funding),
             ];
             for (key, _) in differs.into_iter().filter(|(_, differs)| *differs) {
                 let problem = format!(

@@ -8,15 +8,15 @@ use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, LossBound, LossLim
 use omnivenue_core::journal::OnBreach;
 use omnivenue_core::model::ids::{Asset, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
-use omnivenue_core::model::number::{Factor, Fraction, Notional};
+use omnivenue_core::model::number::{Factor, Fraction, Notional, Rate};
 use omnivenue_core::model::time::parse_duration;
 use omnivenue_core::venue::{Absence, Resend};
 
 use super::node::Node;
 use super::section::{Asked, Issue, Issues, Section};
 use super::{
-    AccountConfig, Adapter, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, JournalConfig, KillConfig, PaperConfig,
-    Preset, PricesConfig, RiskConfig, SecretRef, ShareConfig, check,
+    AccountConfig, Adapter, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, FundingConfig, JournalConfig, KillConfig,
+    PaperConfig, Preset, PricesConfig, RiskConfig, SecretRef, ShareConfig, check,
 };
 
 /// What a paper account holds when nothing is said.
@@ -98,7 +98,8 @@ fn secret(section: &Section<'_>, key: &str, text: &str, base: &Path) -> Option<S
 fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
     let id = section.required("id", ID);
     let venue: Option<VenueId> = section.required("venue", ID);
-    let market = section.choice("market", &[("perp", Market::Perp), ("spot", Market::Spot)]).unwrap_or_default();
+    let market =
+        section.choice("market", &[("perp", Market::Perp), ("spot", Market::Spot), ("future", Market::Future)]).unwrap_or_default();
     let environments = [("paper", Environment::Paper), ("testnet", Environment::Testnet), ("mainnet", Environment::Mainnet)];
     let environment = section.choice("environment", &environments).unwrap_or_default();
     let armed = section.flag("armed").unwrap_or_default();
@@ -183,7 +184,8 @@ fn url(entries: &Section<'_>, name: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-const PRESETS: [(&str, Preset); 3] = [("hyperliquid", Preset::Hyperliquid), ("ostium", Preset::Ostium), ("spot", Preset::Spot)];
+const PRESETS: [(&str, Preset); 4] =
+    [("hyperliquid", Preset::Hyperliquid), ("ostium", Preset::Ostium), ("spot", Preset::Spot), ("coin", Preset::Coin)];
 
 fn paper(section: Option<Section<'_>>, account: &Section<'_>, venue: Option<&VenueId>, market: Market, base: &Path) -> Option<PaperConfig> {
     let live = section.as_ref().is_some_and(|section| section.is_text("prices"));
@@ -200,13 +202,13 @@ fn paper(section: Option<Section<'_>>, account: &Section<'_>, venue: Option<&Ven
         _ => {
             account.issue(
                 "paper",
-                "preset is missing: give one of \"hyperliquid\", \"ostium\", \"spot\", which the simulated venue is modelled on",
+                "preset is missing: give one of \"hyperliquid\", \"ostium\", \"spot\", \"coin\", which the simulated venue is modelled on",
             );
             return None;
         }
     };
-    if (preset == Preset::Spot) != (market == Market::Spot) {
-        let fits = if preset == Preset::Spot { "spot" } else { "perp" };
+    let fits = if preset == Preset::Spot { Market::Spot } else { Market::Perp };
+    if market != fits && (market == Market::Spot || fits == Market::Spot || !live) {
         account.issue("market", format!("got \"{market}\", but the paper preset \"{preset}\" trades \"{fits}\""));
     }
     let mut paper = PaperConfig {
@@ -217,6 +219,7 @@ fn paper(section: Option<Section<'_>>, account: &Section<'_>, venue: Option<&Ven
         faults: FaultsConfig::default(),
         resend: None,
         absence: None,
+        funding: None,
     };
     if let Some(section) = section {
         if let Some(balance) = section.number("balance", BALANCE) {
@@ -231,6 +234,7 @@ fn paper(section: Option<Section<'_>>, account: &Section<'_>, venue: Option<&Ven
         paper.faults = section.section("faults").map(|section| faults(&section)).unwrap_or_default();
         paper.resend = section.choice("resend", &[("idempotent", Resend::Idempotent), ("after_proof", Resend::AfterProof)]);
         paper.absence = absence(&section);
+        paper.funding = section.section("funding").map(|section| funding(&section, base));
         section.finish();
     }
     Some(paper)
@@ -264,6 +268,21 @@ fn prices(section: &Section<'_>, base: &Path) -> PricesConfig {
     section.finish();
     PricesConfig { live: false, walk_seed, candles, speed: speed.unwrap_or(1), fixed }
 }
+
+fn funding(section: &Section<'_>, base: &Path) -> FundingConfig {
+    let symbol = |entries: &Section<'_>, name: &str| entries.keep(name, name.parse::<VenueSymbol>());
+    let files = section.entries("files").filter_map(|(name, entries)| Some((symbol(&entries, name)?, base.join(entries.free_text(name)?))));
+    let funding = FundingConfig {
+        rate: section.number("rate", "0.0001").unwrap_or(Rate::ZERO),
+        every: positive(section, "every", "8h", EIGHT_HOURS),
+        files: files.collect(),
+    };
+    section.finish();
+    funding
+}
+
+/// How often most venues pay it.
+const EIGHT_HOURS: Duration = Duration::from_secs(8 * 3600);
 
 fn faults(section: &Section<'_>) -> FaultsConfig {
     let per_mille = |key| {
@@ -486,6 +505,7 @@ fn timing(section: &Section<'_>) -> Timing {
         group_deadline: positive("group_deadline", "10s", defaults.group_deadline),
         stop_move_every: positive("stop_move_every", "2s", defaults.stop_move_every),
         user_gate_deadline: positive("user_gate_deadline", "250ms", defaults.user_gate_deadline),
+        expiry_margin: positive("expiry_margin", "1h", defaults.expiry_margin),
         ..defaults
     };
     if !(1..=100).contains(&timing.max_attempts) {

@@ -85,6 +85,7 @@ fn a_wrong_value_is_answered_with_what_fits() {
     check(with("leg_deadline = \"5s\"", "leg_deadline = 5"), &["timing.leg_deadline", "got 5, but must be a length of time in quotes"]);
     check(with("leg_deadline = \"5s\"", "leg_deadline = \"0s\""), &["timing.leg_deadline", "must be longer"]);
     check(with("# drift = \"halt_entries\"", "drift = \"adapt\" #"), &["account[0].drift", "got \"adapt\"", "did you mean `adopt`?"]);
+    check(with("# expiry_margin = \"1h\"", "expiry_margin = \"0s\""), &["timing.expiry_margin"]);
     check(with("# reconcile_idle = 4", "reconcile_idle = 0"), &["timing.reconcile_idle", "1 to 100"]);
     check(with("# stops = \"any\"", "stops = \"exchange\""), &["stops", "exchange", "any", "venue"]);
     check(with("# scale = \"1\"", "scale = \"0\""), &["deployment[0].scale", "factor is 0", "greater than 0"]);
@@ -353,4 +354,17 @@ fn the_schema_is_the_readers_own() {
         schema["properties"]["account"]["items"]["properties"]["paper"]["properties"]["prices"]["anyOf"].as_array().unwrap().len(),
         2
     );
+}
+
+#[test]
+fn paper_pays_funding_when_told_to() {
+    let funding = "# faults = { seed = 1, cut_after = 50 }";
+    let with = |text: &str| with(funding, &format!("funding = {text} #"));
+    let config = with("{ rate = \"-0.00025\", every = \"1h\", files = { HYPE = \"rates.csv.gz\" } }").unwrap();
+    let funding = config.accounts[0].paper.as_ref().unwrap().funding.clone().unwrap();
+    assert_eq!((funding.rate.to_string(), funding.every), ("-0.00025".into(), Duration::from_secs(3600)));
+    assert_eq!(funding.files[&"HYPE".parse().unwrap()], Path::new("/data/rates.csv.gz"));
+    check(with("{ rate = \"2\" }"), &["account[0].paper.funding.rate", "between -1 and 1"]);
+    check(with("{ every = \"8\" }"), &["account[0].paper.funding.every", "8h"]);
+    check(with("{ rats = \"1\" }"), &["account[0].paper.funding", "rats"]);
 }

@@ -1,13 +1,15 @@
 //! What the simulated exchange behind a venue is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use omnivenue_core::model::ids::VenueId;
+use omnivenue_core::model::ids::{VenueId, VenueSymbol};
+use omnivenue_core::model::instrument::Market;
 use omnivenue_core::venue::Venue;
-use omnivenue_paper::{FaultConfig, Latency, PriceSource};
+use omnivenue_paper::{FaultConfig, Funding, Latency, PriceSource};
 
-use crate::config::{AccountConfig, FaultsConfig, Preset};
+use crate::config::{AccountConfig, FaultsConfig, FundingConfig, Preset};
 
 /// What the exchange of a venue is: its preset, changed as the accounts at it say, which have been checked to agree.
 pub(super) fn paper(venue: &VenueId, members: &[&AccountConfig]) -> Result<omnivenue_paper::Config, String> {
@@ -36,7 +38,21 @@ pub(super) fn paper(venue: &VenueId, members: &[&AccountConfig]) -> Result<omniv
         }
         paper.prices.insert(symbol.clone(), source);
     }
+    paper.funding = funding(given.funding.as_ref(), &paper)?;
     fund(paper, members)
+}
+
+/// Funding of every perpetual there.
+fn funding(given: Option<&FundingConfig>, paper: &omnivenue_paper::Config) -> Result<BTreeMap<VenueSymbol, Funding>, String> {
+    let Some(given) = given else { return Ok(BTreeMap::new()) };
+    let perpetuals: Vec<&VenueSymbol> =
+        paper.instruments.iter().filter(|spec| spec.market == Market::Perp).map(|spec| &spec.symbol).collect();
+    if let Some(symbol) = given.files.keys().find(|symbol| !perpetuals.contains(symbol)) {
+        let known = perpetuals.iter().map(|symbol| symbol.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(format!("funding names {symbol}, but its perpetuals are {known}"));
+    }
+    let of = |symbol: &VenueSymbol| Funding { rate: given.rate, every: given.every, series: given.files.get(symbol).cloned() };
+    Ok(perpetuals.into_iter().map(|symbol| (symbol.clone(), of(symbol))).collect())
 }
 
 /// Gives each account what it starts with.
@@ -91,6 +107,7 @@ pub(super) async fn live(members: &[&AccountConfig], feed: &Arc<dyn Venue>) -> R
     if let Some(latency) = given.latency {
         paper.latency = Latency { request: latency, answer: latency, jitter: Duration::ZERO };
     }
+    paper.funding = funding(given.funding.as_ref(), &paper)?;
     fund(paper, members)
 }
 
@@ -99,5 +116,6 @@ fn preset(preset: Preset) -> omnivenue_paper::Config {
         Preset::Hyperliquid => omnivenue_paper::Config::hyperliquid_like(),
         Preset::Ostium => omnivenue_paper::Config::ostium_like(),
         Preset::Spot => omnivenue_paper::Config::spot_like(),
+        Preset::Coin => omnivenue_paper::Config::coin_like(),
     }
 }

@@ -172,7 +172,7 @@ pub(super) fn questions(setup: &Setup, state: &State, signal: &Signal, at: crate
         if signal.venues.as_ref().is_some_and(|named| !named.contains(&venue)) || signal.routing.weight(&venue).is_none() {
             return None;
         }
-        let instrument = setup.instrument_for(&signal, &account, &venue).ok().map(|one| one.symbol.clone());
+        let instrument = setup.instrument_for(&signal, (&account, &venue), at).ok().map(|one| one.symbol.clone());
         let quote = instrument.as_ref().and_then(|symbol| state.quote(&venue, symbol)).cloned();
         Some(UserQuestion::new(Arc::clone(&signal), deployment, account, venue, instrument, quote, at))
     };

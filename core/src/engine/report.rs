@@ -446,6 +446,8 @@ pub(super) fn positions(
             mark_price: mark,
             unrealized_pnl: mark.and_then(|mark| position.unrealized(mark).ok()),
             realized_pnl: position.realized(),
+            funding: position.funding(),
+            currency: Some(position.terms().settle.clone()),
             signals: position.lots().map(|lot| lot.signal.clone()).collect(),
             protection: weakest,
             exits,

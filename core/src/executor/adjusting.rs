@@ -180,6 +180,10 @@ impl Step<'_> {
         if kind == AdjustmentKind::ForeignTrade {
             return self.check_cover(account, &symbol, price);
         }
+        if kind == AdjustmentKind::Settlement {
+            // As was known from the start: nothing is wrong.
+            return self.look_after_all(account, &symbol, ours);
+        }
         self.halt(account, Reason::new("liquidated", format!("{words}; no entry until a person has looked at it")));
         self.look_after_all(account, &symbol, ours);
     }
@@ -210,8 +214,16 @@ impl Step<'_> {
         }
         let weights: Vec<Decimal> = changes.iter().map(Decimal::abs).collect();
         let fees = pro_rata(fill.fee.amount.decimal(), &weights)?.ok_or(NumberError::Overflow { operation: "sharing a fee" })?;
-        let parts = held.into_iter().zip(changes).zip(fees).filter(|((_, change), _)| !change.is_zero());
-        parts.map(|(((whose, _), change), fee)| Ok(Share::traded(whose, SignedQuantity::new(change)?, Amount::new(fee)?))).collect()
+        // The venue rounds the worth of the trade as a whole: what each has of it must add up to that.
+        let terms = self.terms(account, &fill.symbol).filter(|terms| !terms.contract.is_linear());
+        let worth = terms.map(|terms| terms.value(signed, fill.price)).transpose()?;
+        let values = worth.map(|worth| pro_rata(worth.decimal(), &changes)).transpose()?.flatten();
+        let share = |index: usize, whose, change, fee| -> Result<Share, NumberError> {
+            let value = values.as_ref().and_then(|values| values.get(index)).map(|value| Amount::new(*value)).transpose()?;
+            Ok(Share { value, ..Share::traded(whose, SignedQuantity::new(change)?, Amount::new(fee)?) })
+        };
+        let parts = held.into_iter().zip(changes).zip(fees).enumerate().filter(|(_, ((_, change), _))| !change.is_zero());
+        parts.map(|(index, (((whose, _), change), fee))| share(index, whose, change, fee)).collect()
     }
 
     /// Who holds an instrument of an account now. What is not ours comes first, whether there is any or not.

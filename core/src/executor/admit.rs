@@ -15,6 +15,7 @@ use crate::model::ids::{AccountId, DeploymentId, SignalId, VenueId};
 use crate::model::instrument::{Instrument, Market};
 use crate::model::number::{Factor, Leverage, Notional, Quantity};
 use crate::model::signal::{Direction, OrderType, Signal, TimeInForce, WantedMarket};
+use crate::model::time::Timestamp;
 
 /// What a leg would ask of its venue, before any gate has looked at it.
 #[derive(Debug, Clone, Copy)]
@@ -33,24 +34,31 @@ fn refused(reason: Reason) -> (Outcome, Reason) {
 }
 
 impl Setup {
-    /// The instrument that a signal trades on an account: of `any` market the one that the account is configured for, else perpetuals, else
-    /// spot. Spot carries only what is long and has no leverage.
-    pub(crate) fn instrument_for(&self, signal: &Signal, account: &AccountId, venue: &VenueId) -> Result<&Instrument, (Outcome, Reason)> {
+    /// The instrument that a signal trades on an account now: of `any` market the one that the account is configured for, else perpetuals, else
+    /// spot, else dated futures. Spot carries only what is long and has no leverage.
+    pub(crate) fn instrument_for(
+        &self,
+        signal: &Signal,
+        (account, venue): (&AccountId, &VenueId),
+        now: Timestamp,
+    ) -> Result<&Instrument, (Outcome, Reason)> {
         let asset = self.assets.resolve(&signal.asset).0;
         let listed = self.venues.get(venue).ok_or_else(|| skipped("venue_down", format!("{venue} does not say what it trades")))?;
         let configured = self.accounts.get(account).and_then(|account| account.market);
         if let Some(market) = configured.filter(|market| !signal.market.allows(*market)) {
             return Err(skipped("other_market", format!("{account} trades {market}, the signal asks for {}", signal.market)));
         }
+        // Of dated futures the first that is still entered.
+        let entered_by = now.after(self.timing.expiry_margin);
         let none = |what: String| skipped("not_listed", format!("{venue} lists no {asset} {what}"));
         if let WantedMarket::Only(market) = signal.market {
-            return listed.instrument_of(&asset, market).ok_or_else(|| none(market.to_string()));
+            return listed.instrument_at(&asset, market, entered_by).ok_or_else(|| none(market.to_string()));
         }
-        let order = [Market::Perp, Market::Spot];
+        let order = [Market::Perp, Market::Spot, Market::Future];
         let mut found = order.into_iter().filter(|market| configured.is_none_or(|configured| configured == *market));
-        let instrument = found.find_map(|market| listed.instrument_of(&asset, market));
+        let instrument = found.find_map(|market| listed.instrument_at(&asset, market, entered_by));
         let instrument =
-            instrument.ok_or_else(|| none(configured.map_or_else(|| "perp or spot".to_owned(), |market| market.to_string())))?;
+            instrument.ok_or_else(|| none(configured.map_or_else(|| "perp, spot or future".to_owned(), |market| market.to_string())))?;
         if instrument.market == Market::Spot && (signal.direction == Direction::Short || signal.leverage > Leverage::ONE) {
             let wish =
                 if signal.direction == Direction::Short { "short".to_owned() } else { format!("{} times leverage", signal.leverage) };
@@ -234,6 +242,7 @@ impl Step<'_> {
         (share, seat): (&AccountShare, &AccountShare),
         (venue, instrument): (&VenueId, &Instrument),
     ) -> Result<Proposal, (Outcome, Reason)> {
+        self.check_open(instrument, &signal.order).map_err(refused)?;
         let Some(quote) = self.live.quotes.get(&(venue.clone(), instrument.symbol.clone())) else {
             return Err(skipped("no_price", format!("{venue} has no price for {} yet", instrument.symbol)));
         };
@@ -273,7 +282,7 @@ impl Step<'_> {
         rulings: Option<&[Ruling]>,
     ) -> Result<OrderPlan, (Outcome, Reason)> {
         let asset = self.setup.assets.resolve(&signal.asset).0;
-        let instrument = self.setup.instrument_for(signal, &plan.account, &plan.venue)?;
+        let instrument = self.setup.instrument_for(signal, (&plan.account, &plan.venue), self.now.wall)?;
         plan.symbol = Some(instrument.symbol.clone());
         let valid_until = signal.valid_until(self.now.wall);
         if self.now.wall > valid_until {

@@ -257,7 +257,7 @@ impl Step<'_> {
         let smallest = self.smallest(venue, instrument);
         let per_unit = self.setup.assets.resolve(&instrument.base).1;
         let units = exact::mul(smallest.decimal(), per_unit.decimal()).and_then(|units| Quantity::new(units).ok());
-        let Some(quantity) = units else { return Some(overflow()) };
+        let Some((quantity, notional)) = units.zip(Notional::new(smallest.decimal()).ok()) else { return Some(overflow()) };
         let signal = Signal {
             id: "availability".parse().expect("a constant that is a valid id"),
             agent: deployment.agent.clone(),
@@ -267,7 +267,8 @@ impl Step<'_> {
             confidence: Fraction::new(Decimal::ONE).ok(),
             created_at: None,
             valid_for: std::time::Duration::from_secs(60),
-            sizing: Sizing::Quantity(quantity),
+            // Of an inverse contract it is a number of quote units.
+            sizing: if instrument.contract.is_inverse() { Sizing::Notional(notional) } else { Sizing::Quantity(quantity) },
             leverage,
             slippage: "0.01".parse().expect("0.01 is a fraction"),
             order: OrderType::Market,

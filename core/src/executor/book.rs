@@ -17,6 +17,7 @@ use crate::journal::{
 };
 use crate::ledger::{Held, Ledger, Owner, PositionKey, Trade, pairs};
 use crate::model::close::{CloseRequest, CloseTarget, Lot};
+use crate::model::contract::Contract;
 use crate::model::execution::{LegEvent, LegState, Outcome, Reason, Timings};
 use crate::model::ids::{AccountId, AdjustmentId, AgentId, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueSymbol};
 use crate::model::instrument::Side;
@@ -97,6 +98,7 @@ impl LegRecord {
         self.orders.iter().try_fold(Filled::default(), |mut sum, order| {
             sum.quantity = sum.quantity.plus(order.filled.quantity)?;
             sum.notional = sum.notional.plus(order.filled.notional)?;
+            sum.inverse |= order.filled.inverse;
             for (asset, amount) in &order.filled.fees {
                 let fee = sum.fees.entry(asset.clone()).or_default();
                 *fee = fee.plus(*amount)?;
@@ -917,10 +919,10 @@ impl Book {
 
     /// Takes a person's adjustment out again: the venue's own trades tell the truth now.
     fn reverse(&mut self, at: LegRef, id: &ClientOrderId, adjustment: &FillReport) -> Result<(), FoldError> {
+        let contract = self.contract_of(at);
         let order = self.order_mut(at, id)?;
         order.trades.remove(&adjustment.trade_id);
-        order.filled.quantity = order.filled.quantity.minus(adjustment.quantity)?;
-        order.filled.notional = order.filled.notional.minus(adjustment.price.notional(adjustment.quantity)?.amount())?;
+        order.filled.count(adjustment, &contract, false)?;
         let opposite = FillReport { side: adjustment.side.opposite(), ..adjustment.clone() };
         let signal = self.executions.get(&at.execution).map(|record| record.admission.command.id().clone());
         self.book_in_ledger(at, &opposite, signal.as_ref())
@@ -928,15 +930,19 @@ impl Book {
 
     fn book_trade(&mut self, at: LegRef, id: &ClientOrderId, fill: &FillReport) -> Result<(), FoldError> {
         self.book_in_ledger(at, fill, None)?;
+        let contract = self.contract_of(at);
         let order = self.order_mut(at, id)?;
         order.trades.insert(fill.trade_id.clone(), fill.clone());
-        order.filled.quantity = order.filled.quantity.plus(fill.quantity)?;
-        order.filled.notional = order.filled.notional.plus(fill.price.notional(fill.quantity)?.amount())?;
+        order.filled.count(fill, &contract, true)?;
         if !fill.fee.amount.is_zero() {
             let fee = order.filled.fees.entry(fill.fee.asset.clone()).or_default();
             *fee = fee.plus(fill.fee.amount)?;
         }
         self.guard_leg(at, fill.at)
+    }
+
+    fn contract_of(&self, at: LegRef) -> Contract {
+        self.leg(at).and_then(|leg| leg.plan.order.as_ref()).map_or(Contract::Linear, |order| order.terms.contract)
     }
 
     fn book_in_ledger(&mut self, at: LegRef, fill: &FillReport, closes: Option<&SignalId>) -> Result<(), FoldError> {
@@ -945,7 +951,7 @@ impl Book {
         let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else { return Err(FoldError::UnknownLeg(at)) };
         let owner =
             Owner { deployment: &leg.plan.deployment, account: &leg.plan.account, venue: &leg.plan.venue, symbol, terms: &order.terms };
-        let trade = Trade { side: fill.side, quantity: fill.quantity, price: fill.price, fee: fill.fee.clone() };
+        let trade = Trade { side: fill.side, quantity: fill.quantity, price: fill.price, fee: fill.fee.clone(), value: None };
         if order.external {
             return Ok(self.ledger.trade_external(owner, &trade)?);
         }
@@ -986,7 +992,8 @@ impl Book {
             return Ok(());
         }
         let (venue, direction, leverage, entered) = (leg.plan.venue.clone(), signal.direction, order.leverage, leg.filled()?);
-        self.upkeep.guard_with(at, Guard { lot, venue, direction, leverage, exits, entered, since, best: None });
+        let contract = order.terms.contract;
+        self.upkeep.guard_with(at, Guard { lot, venue, direction, leverage, exits, entered, since, best: None, contract });
         Ok(())
     }
 

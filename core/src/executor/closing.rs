@@ -178,15 +178,16 @@ impl Step<'_> {
     fn cut_to_part(&self, request: &CloseRequest, mut plan: LegPlan) -> LegPlan {
         let Some(order) = &mut plan.order else { return plan };
         let skipped = |code: &str, words: String| Some((Outcome::Skipped, Reason::new(code, words)));
+        let listed = plan.symbol.as_ref().and_then(|symbol| self.setup.venues.get(&plan.venue)?.instruments.get(symbol));
         if !self.setup.accounts.contains_key(&plan.account) {
             plan.ended = skipped("no_account", format!("{} is not in the configuration any more", plan.account));
+        } else if let Some(shut) = listed.and_then(|instrument| self.shut(instrument)) {
+            plan.ended = Some(shut);
         } else if let Some(part) = request.part {
             let (held, wanted) = (order.quantity, part.of(order.quantity));
-            let symbol = plan.symbol.as_ref();
-            let instrument = symbol.and_then(|symbol| self.setup.venues.get(&plan.venue)?.instruments.get(symbol));
-            let lots = instrument.map_or(wanted, |instrument| instrument.floor_quantity(wanted));
+            let lots = listed.map_or(wanted, |instrument| instrument.floor_quantity(wanted));
             if lots.is_zero() {
-                let lot = instrument.map(|instrument| instrument.lot_size.to_string()).unwrap_or_default();
+                let lot = listed.map(|instrument| instrument.lot_size.to_string()).unwrap_or_default();
                 plan.ended = skipped("less_than_a_lot", format!("{wanted} of {held} is asked for, and less than a lot of {lot}"));
             } else {
                 order.quantity = lots;

@@ -102,18 +102,23 @@ impl Step<'_> {
         let ours: Vec<_> = self.holders(account, symbol).into_iter().filter(|(deployment, _)| deployment.is_some()).collect();
         let held: Vec<Decimal> = ours.iter().map(|(_, held)| held.decimal()).collect();
         let lot = self.instrument_on(account, symbol).map_or(Decimal::new(1, 8), |instrument| instrument.lot_size.decimal());
+        let rounded = adjustment.terms.clone().filter(|terms| !terms.contract.is_linear());
         let share = || -> Result<Vec<Share>, NumberError> {
             let (changes, _) = shrink(missing.decimal(), &held, lot)?;
             let mut shares = Vec::new();
-            let mut sum = SignedQuantity::ZERO;
+            let (mut sum, mut worth) = (SignedQuantity::ZERO, Amount::ZERO);
             for ((whose, _), change) in ours.iter().zip(changes) {
                 let change = SignedQuantity::new(change)?;
                 sum = sum.plus(change)?;
                 if !change.is_zero() {
-                    shares.push(Share::traded(whose.clone(), change, Amount::ZERO));
+                    let value = rounded.as_ref().map(|terms| terms.value(change, price.0)).transpose()?;
+                    worth = worth.plus(value.unwrap_or_default())?;
+                    shares.push(Share { value, ..Share::traded(whose.clone(), change, Amount::ZERO) });
                 }
             }
-            shares.push(Share::traded(None, SignedQuantity::ZERO.minus(sum)?, Amount::ZERO));
+            // No money moves: what one side is worth, the other is.
+            let value = rounded.as_ref().map(|_| -worth);
+            shares.push(Share { value, ..Share::traded(None, SignedQuantity::ZERO.minus(sum)?, Amount::ZERO) });
             Ok(shares)
         };
         let Ok(shares) = share() else { return };

@@ -10,7 +10,6 @@ use crate::ledger::PositionKey;
 use crate::model::close::{CloseRequest, CloseTarget, Lot};
 use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, SignalId};
-use crate::model::instrument::Market;
 use crate::model::number::Quantity;
 
 impl Step<'_> {
@@ -47,6 +46,10 @@ impl Step<'_> {
             let why = Reason::new("dust", format!("{} is less than can be traded", self.left_of(lot)));
             self.emit(Event::Relieved { lot: lot.clone(), why });
             return self.settle_unwound(&PositionKey::of(lot));
+        }
+        if let Some(opens) = self.opens_again(lot) {
+            // The duty stays until its market trades.
+            return self.wake_after(opens.since(self.now.wall), Timer::Pursue(lot.clone()));
         }
         let id = engine_id(&code, self.book.next_execution());
         self.admit_close(CloseRequest::new(id, CloseTarget::Lot(lot.clone())));
@@ -97,7 +100,7 @@ fn is_tradable(setup: &Setup, live: &Live, lot: &Lot, quantity: Quantity) -> boo
     let Some(instrument) = venue.instruments.get(&lot.instrument) else { return true };
     let quantity = instrument.floor_quantity(quantity);
     let Some(mark) = live.marks.get(&(account.venue.clone(), lot.instrument.clone())) else { return !quantity.is_zero() };
-    let reduces = venue.capabilities.orders.reduce_only && instrument.market == Market::Perp;
+    let reduces = venue.capabilities.orders.reduce_only && instrument.market.is_margined();
     // What is large in whole is closed in parts that are not refused.
     !quantity.is_zero() && (quantity >= instrument.max_quantity || instrument.check_order(quantity, *mark, reduces).is_ok())
 }

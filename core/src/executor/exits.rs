@@ -17,7 +17,7 @@ use crate::model::close::Lot;
 use crate::model::execution::{LegState, Outcome, Reason, Timings};
 use crate::model::exit::{ExitKind, Exits, Trigger, trigger_price};
 use crate::model::ids::{ClientOrderId, VenueId, VenueSymbol};
-use crate::model::instrument::{Instrument, Market, Side};
+use crate::model::instrument::{Instrument, Side};
 use crate::model::number::{Factor, Price, Quantity, exact};
 use crate::model::order::{AttachedExit, OrderState, Purpose};
 use crate::model::signal::{Direction, OrderType};
@@ -252,7 +252,7 @@ impl Step<'_> {
     pub(super) fn can_hold(&self, venue: &VenueId, symbol: &VenueSymbol, kind: ExitKind) -> bool {
         let capabilities = self.setup.venues.get(venue).map(|venue| &venue.capabilities);
         let reduces = capabilities.is_some_and(|capabilities| capabilities.orders.reduce_only)
-            && self.instrument(venue, symbol).is_some_and(|instrument| instrument.market == Market::Perp);
+            && self.instrument(venue, symbol).is_some_and(|instrument| instrument.market.is_margined());
         let exits = capabilities.and_then(|capabilities| capabilities.exits.as_ref());
         reduces
             && exits.is_some_and(|exits| match kind {
@@ -420,6 +420,7 @@ impl Step<'_> {
         let lot =
             Lot { deployment: leg.plan.deployment.clone(), account: leg.plan.account.clone(), instrument: symbol.clone(), signal: None };
         let made = |kind: ExitKind| {
+            let exits = exits.on(&instrument.contract, signal.direction, order.leverage);
             let price = exits.trigger_price(kind, signal.direction, entry, order.leverage, entry)?;
             let trigger = Trigger { kind, price: trigger_price(instrument, price, kind, signal.direction)? };
             let due = trigger.is_reached(side, *mark) || !self.may_wait(&leg.plan.venue, &lot, kind);

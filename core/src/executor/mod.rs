@@ -20,6 +20,7 @@ mod killing;
 mod kills;
 mod losses;
 mod moving;
+mod open;
 mod orders;
 mod pricing;
 mod recovery;

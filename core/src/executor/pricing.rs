@@ -13,7 +13,8 @@ use crate::venue::Quote;
 pub(super) struct Bounds {
     /// The worst price admitted.
     pub(super) worst: Price,
-    /// The price at which the leg is reserved: for a sale the two differ, since a better price makes a larger position.
+    /// The price at which the leg is reserved: for a sale, and for a purchase of an inverse contract, the two differ, since a better price makes a
+    /// larger position.
     pub(super) reserve: Price,
 }
 
@@ -37,11 +38,13 @@ pub(super) fn bounds(signal: &Signal, instrument: &Instrument, quote: &Quote, si
             format!("{worst} is above the largest price of {}, {}", instrument.symbol, instrument.max_price),
         ));
     }
-    if side.is_buy() {
+    // Filled better than that, some make a larger position: sales, and purchases of inverse contracts.
+    if side.is_buy() == instrument.contract.rises_with_price() {
         return Ok(Bounds { worst, reserve: worst });
     }
-    let best = away(quote.bid, true).and_then(|best| instrument.limit_price(best, Side::Sell)).ok_or_else(no_price)?;
-    Ok(Bounds { worst, reserve: worst.max(best) })
+    let best = if side.is_buy() { away(quote.ask, false) } else { away(quote.bid, true) };
+    let best = best.and_then(|best| instrument.limit_price(best, side)).ok_or_else(no_price)?;
+    Ok(Bounds { worst, reserve: instrument.dearer(worst, best) })
 }
 
 /// An order, as far as its price at a venue goes.

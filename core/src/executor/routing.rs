@@ -63,7 +63,7 @@ impl Step<'_> {
         if !ready || broken || self.book.halt(&seat.account).is_some() {
             return None;
         }
-        let instrument = self.setup.instrument_for(signal, &seat.account, &account.venue).ok()?;
+        let instrument = self.setup.instrument_for(signal, (&seat.account, &account.venue), self.now.wall).ok()?;
         let sized = self.propose(signal, (id, deployment), (share, &seat), (&account.venue, instrument)).ok()?;
         let quote = self.live.quotes.get(&(account.venue.clone(), instrument.symbol.clone()))?;
         let wanted = Wanted {

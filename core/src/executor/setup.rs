@@ -10,6 +10,7 @@ use crate::journal::LossScope;
 use crate::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use crate::model::instrument::{AssetMap, Instrument, Market};
 use crate::model::number::{Factor, Fraction, Notional};
+use crate::model::time::Timestamp;
 use crate::venue::Capabilities;
 
 /// Everything the state machine knows beside its state. Constant while the engine is open.
@@ -58,6 +59,10 @@ impl VenueSetup {
         for (symbol, instrument) in &instruments {
             by_asset.entry((assets.resolve(&instrument.base).0, instrument.market)).or_default().push(symbol.clone());
         }
+        // Contracts that are settled in what they are priced in come first, then those that expire first.
+        for symbols in by_asset.values_mut() {
+            symbols.sort_by_key(|symbol| instruments.get(symbol).map(|one| (!one.contract.is_linear(), one.expiry)));
+        }
         Self { capabilities, instruments, by_asset }
     }
 
@@ -67,10 +72,18 @@ impl VenueSetup {
         from.flat_map(|(_, symbols)| symbols).filter_map(|symbol| self.instruments.get(symbol))
     }
 
-    /// The instrument of an asset on a market: the first by name where there are several quote currencies.
+    /// The instrument of an asset on a market. Where there are several: a linear one before others, then the one that expires first, then the
+    /// first by name.
     #[must_use]
     pub fn instrument_of(&self, asset: &Asset, market: Market) -> Option<&Instrument> {
         self.instruments.get(self.by_asset.get(&(asset.clone(), market))?.first()?)
+    }
+
+    /// The same, but of dated futures the first that has not expired by `then`; where all have, the last of them.
+    #[must_use]
+    pub fn instrument_at(&self, asset: &Asset, market: Market, then: Timestamp) -> Option<&Instrument> {
+        let listed = || self.by_asset.get(&(asset.clone(), market)).into_iter().flatten().filter_map(|symbol| self.instruments.get(symbol));
+        listed().find(|one| one.expiry.is_none_or(|expiry| expiry > then)).or_else(|| listed().max_by_key(|one| one.expiry))
     }
 }
 
@@ -219,6 +232,8 @@ pub struct Timing {
     pub stop_move_every: Duration,
     /// How long user gates may take to answer about one signal.
     pub user_gate_deadline: Duration,
+    /// How long before its expiry a contract is no longer entered.
+    pub expiry_margin: Duration,
 }
 
 impl Default for Timing {
@@ -235,6 +250,7 @@ impl Default for Timing {
             group_deadline: Duration::from_secs(10),
             stop_move_every: Duration::from_secs(2),
             user_gate_deadline: Duration::from_millis(250),
+            expiry_margin: Duration::from_secs(3600),
         }
     }
 }

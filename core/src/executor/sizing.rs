@@ -63,22 +63,24 @@ fn overflow() -> Reason {
 }
 
 impl Leg<'_> {
-    /// The whole lots that are worth no more than this at the price that is reserved.
-    fn worth(&self, notional: Decimal) -> Result<Quantity, Reason> {
-        let notional = Notional::new(notional).map_err(|_| overflow())?;
-        Ok(self.instrument.quantity_for(notional, self.bounds.reserve))
+    /// The whole lots that are worth no more than this, in the settlement currency, at the price that is reserved.
+    fn worth(&self, worth: Decimal) -> Result<Quantity, Reason> {
+        let worth = Notional::new(worth).map_err(|_| overflow())?;
+        Ok(self.instrument.quantity_worth(worth, self.bounds.reserve))
     }
 
+    /// In the currency of the instrument's notional.
     pub(super) fn by_notional(&self, notional: Notional) -> Result<Quantity, Reason> {
-        self.worth(self.part.of(notional.decimal()).ok_or_else(overflow)?)
+        let notional = self.part.of(notional.decimal()).and_then(|part| Notional::new(part).ok()).ok_or_else(overflow)?;
+        Ok(self.instrument.quantity_for(notional, self.bounds.reserve))
     }
 
     /// Lots are counted, so that nothing is rounded on the way.
     pub(super) fn by_quantity(&self, quantity: Quantity) -> Result<Quantity, Reason> {
         let units = exact::mul(quantity.decimal(), self.per_name.decimal()).and_then(|units| exact::mul(units, self.part.times));
-        let lot = exact::mul(self.instrument.lot_size.decimal(), self.per_base.decimal()).and_then(|lot| exact::mul(lot, self.part.by));
-        let lots = units.zip(lot).and_then(|(units, lot)| exact::units(units, lot)).ok_or_else(overflow)?;
-        exact::mul(lots, self.instrument.lot_size.decimal()).and_then(|value| Quantity::new(value).ok()).ok_or_else(overflow)
+        let per_base = exact::mul(self.per_base.decimal(), self.part.by).and_then(|per_base| Factor::new(per_base).ok());
+        let (units, per_base) = units.zip(per_base).ok_or_else(overflow)?;
+        self.instrument.quantity_of(units, per_base, self.bounds.reserve).ok_or_else(overflow)
     }
 
     /// The margin is this share of the equity.
@@ -103,15 +105,24 @@ impl Leg<'_> {
         if distance <= Decimal::ZERO {
             return Err(Reason::new("exit_side", format!("the stop would close an entry at {worst}, which is admitted, at once")));
         }
-        let most = if reserve == worst { at_worst } else { at_worst.max(lost(reserve).ok_or_else(no_stop)?.1) };
         let budget = Notional::new(self.share_of(equity, share)?).map_err(|_| overflow())?;
+        if !self.instrument.contract.is_linear() {
+            // Between two entries the loss at the stop rises or falls, so that one of the two loses most.
+            let at = |entry: Price| Some(self.instrument.quantity_risking(budget, entry, self.stop_of(exits?, direction, entry)?));
+            return at(worst).zip(at(reserve)).map(|(one, other)| one.min(other)).ok_or_else(no_stop);
+        }
+        let most = if reserve == worst { at_worst } else { at_worst.max(lost(reserve).ok_or_else(no_stop)?.1) };
         let each = Price::new(most).map_err(|_| overflow())?;
         Ok(self.instrument.quantity_for(budget, each))
     }
 
+    fn stop_of(&self, exits: &Exits, direction: Direction, entry: Price) -> Option<Price> {
+        exits.on(&self.instrument.contract, direction, self.leverage).stop_price(direction, entry, self.leverage)
+    }
+
     /// How far the stop is from an entry, and what a base unit loses there with both fees, rounded up.
     fn lost_at_stop(&self, exits: &Exits, direction: Direction, entry: Price) -> Option<(Decimal, Decimal)> {
-        let stop = exits.stop_price(direction, entry, self.leverage)?.decimal();
+        let stop = self.stop_of(exits, direction, entry)?.decimal();
         let entry = entry.decimal();
         let (high, low) = if direction == Direction::Long { (entry, stop) } else { (stop, entry) };
         let distance = exact::sub(high, low)?;
@@ -133,7 +144,7 @@ impl Step<'_> {
     pub(super) fn size(&self, signal: &Signal, deployment: &DeploymentId, share: &AccountShare, leg: &Leg<'_>) -> Result<Quantity, Reason> {
         let equity = || self.equity_to_share(deployment, share, &leg.instrument.settle);
         match signal.sizing {
-            Sizing::Notional(notional) => leg.by_notional(notional),
+            Sizing::Notional(notional) => leg.by_notional(self.notional_of(leg.instrument, notional)?),
             Sizing::Quantity(quantity) => leg.by_quantity(quantity),
             Sizing::EquityFraction(fraction) => leg.by_equity(fraction, equity()?),
             Sizing::RiskFraction(fraction) => leg.by_risk(fraction, equity()?, signal.exits.as_ref(), signal.direction),
@@ -180,6 +191,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::contract::Contract;
     use crate::model::exit::Distance;
     use crate::model::instrument::{InstrumentSpec, Market, PriceRule};
 
@@ -199,6 +211,11 @@ pub(super) mod tests {
             max_price: "1000000".parse().unwrap(),
             max_leverage: "50".parse().unwrap(),
             taker_fee: "0.00045".parse().unwrap(),
+            contract: Contract::Linear,
+            contract_size: None,
+            expiry: None,
+            hours: None,
+            maintenance_margin: None,
         }
     }
 

@@ -8,6 +8,7 @@ use super::killing::is_latch;
 use crate::journal::{ExecutionNumber, LegRef};
 use crate::ledger::{Ledger, PositionKey, pairs};
 use crate::model::close::Lot;
+use crate::model::contract::Contract;
 use crate::model::execution::Reason;
 use crate::model::exit::{ExitKind, Exits};
 use crate::model::ids::{SignalId, VenueId, VenueSymbol};
@@ -51,6 +52,9 @@ pub struct Guard {
     /// The best price since then, in steps; `None` before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<Price>,
+    /// How it gains.
+    #[serde(default, skip_serializing_if = "Contract::is_linear")]
+    pub contract: Contract,
 }
 
 impl Guard {
@@ -64,7 +68,8 @@ impl Guard {
     #[must_use]
     pub fn trigger_price(&self, kind: ExitKind) -> Option<Price> {
         let entry = self.entry_price()?;
-        self.exits.trigger_price(kind, self.direction, entry, self.leverage, self.best.unwrap_or(entry))
+        let exits = self.exits.on(&self.contract, self.direction, self.leverage);
+        exits.trigger_price(kind, self.direction, entry, self.leverage, self.best.unwrap_or(entry))
     }
 
     /// The side of what closes it.

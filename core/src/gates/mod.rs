@@ -22,8 +22,8 @@ use crate::journal::{OrderPlan, Reserve, Terms};
 use crate::ledger::PositionKey;
 use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, AgentId, DeploymentId, VenueId, VenueSymbol};
-use crate::model::instrument::{Instrument, Market, Side};
-use crate::model::number::{Leverage, Notional, Price, Quantity, SignedQuantity};
+use crate::model::instrument::{Instrument, Side};
+use crate::model::number::{Leverage, Price, Quantity, SignedQuantity};
 use crate::model::order::{AttachedExit, OrderRequest, Purpose};
 
 /// Proof that the gates have passed what it holds. Made by [`crate::gates`], and by nothing else.
@@ -68,7 +68,7 @@ pub struct Candidate<'a> {
     pub terms: &'a Terms,
     /// Buy or sell.
     pub side: Side,
-    /// In base units.
+    /// In the units of the instrument's quantity.
     pub quantity: Quantity,
     /// The worst price admitted.
     pub worst_price: Price,
@@ -144,7 +144,7 @@ pub(crate) fn clear_entry(book: &Book, leg: &LegRecord, attached: Vec<AttachedEx
     let no_order = || Reason::new("no_order", "the leg has no order to send");
     let order = leg.plan.order.as_ref().ok_or_else(no_order)?;
     may_leave(book, leg)?;
-    let needs = order.worst_price.notional(order.quantity).map_err(overflow)?;
+    let needs = order.terms.worth(order.quantity, order.worst_price).map_err(overflow)?;
     if needs > order.reserve.notional || (leg.held.notional.is_zero() && !needs.is_zero()) {
         return Err(Reason::new(
             "not_reserved",
@@ -192,7 +192,7 @@ pub(crate) fn clear_close(setup: &Setup, book: &Book, leg: &LegRecord, worst_pri
     }
     let request = leg.plan.request(Purpose::Close).ok_or_else(|| Reason::new("no_order", "the leg has no order to send"))?;
     // There is nothing to reduce on spot: balances are sold like any other.
-    let reduce_only = instrument.market == Market::Perp && venue.is_some_and(|venue| venue.capabilities.orders.reduce_only);
+    let reduce_only = instrument.market.is_margined() && venue.is_some_and(|venue| venue.capabilities.orders.reduce_only);
     Ok(Cleared(OrderRequest { quantity, worst_price, reduce_only, ..request }))
 }
 
@@ -231,7 +231,7 @@ pub(crate) fn clear_protect(setup: &Setup, book: &Book, leg: &LegRecord) -> Resu
     };
     let venue = setup.venues.get(&leg.plan.venue);
     let instrument = venue.and_then(|venue| venue.instruments.get(symbol)).ok_or_else(|| unknown_instrument(symbol))?;
-    let reduces = instrument.market == Market::Perp && venue.is_some_and(|venue| venue.capabilities.orders.reduce_only);
+    let reduces = instrument.market.is_margined() && venue.is_some_and(|venue| venue.capabilities.orders.reduce_only);
     if !reduces || order.trigger.is_none() {
         return Err(Reason::new("no_venue_stop", format!("{symbol} has no reduce-only orders with a trigger")));
     }
@@ -262,17 +262,14 @@ pub(crate) fn overflow(error: crate::model::number::NumberError) -> Reason {
     Reason::new("overflow", error.to_string())
 }
 
-/// What an entry holds back: its notional at the worst price, and margin plus fee there.
+/// What an entry holds back: what it may be worth at the price at which that is most ([`Instrument::dearer`]), in however many trades it
+/// fills, and margin plus fee there; all in the settlement currency.
 ///
 /// # Errors
 /// An amount that does not fit.
-pub(crate) fn reserve(instrument: &Instrument, quantity: Quantity, worst_price: Price, leverage: Leverage) -> Result<Reserve, Reason> {
-    let notional = worst_price.notional(quantity).map_err(overflow)?;
-    let fee = rust_decimal::Decimal::max(instrument.taker_fee.decimal(), rust_decimal::Decimal::ZERO);
-    let fee = match crate::model::number::Factor::new(fee) {
-        Ok(rate) => notional.times(rate).map_err(overflow)?,
-        Err(_) => Notional::ZERO,
-    };
+pub(crate) fn reserve(instrument: &Instrument, quantity: Quantity, price: Price, leverage: Leverage) -> Result<Reserve, Reason> {
+    let notional = instrument.worth_at_most(quantity, price).map_err(overflow)?;
+    let fee = instrument.fee_at_most(quantity, price).map_err(overflow)?;
     let capital = notional.margin(leverage).and_then(|margin| margin.plus(fee)).map_err(overflow)?;
     Ok(Reserve { notional, capital })
 }

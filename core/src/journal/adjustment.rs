@@ -35,6 +35,8 @@ pub enum AdjustmentKind {
     Adopted,
     /// What the venue no longer holds of ours, because somebody else closed it, is no longer ours.
     Netted,
+    /// The venue settled what was held of a contract that expired.
+    Settlement,
 }
 
 impl AdjustmentKind {
@@ -53,6 +55,7 @@ impl AdjustmentKind {
             Self::Deleveraging => "deleveraging",
             Self::Adopted => "adopted",
             Self::Netted => "netted",
+            Self::Settlement => "settlement",
         }
     }
 
@@ -88,6 +91,7 @@ impl From<Option<FillCause>> for AdjustmentKind {
             None => Self::ForeignTrade,
             Some(FillCause::Liquidation) => Self::Liquidation,
             Some(FillCause::Deleveraging) => Self::Deleveraging,
+            Some(FillCause::Settlement) => Self::Settlement,
         }
     }
 }
@@ -120,7 +124,8 @@ pub struct Basis {
     pub venue: VenueId,
     /// For the ledger.
     pub terms: Terms,
-    /// Signed, in quote units.
+    /// What it cost, signed like a value of the contract ([`Contract::value`](crate::model::contract::Contract::value)), in the settlement
+    /// currency.
     pub cost: Amount,
 }
 
@@ -136,19 +141,22 @@ pub struct Share {
     pub amount: Amount,
     /// What the trade cost, in the adjustment's fee asset.
     pub fee: Amount,
+    /// What the traded quantity counts, where it is a part of what the venue has rounded as a whole; else it follows from the price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Amount>,
 }
 
 impl Share {
     /// Of a trade.
     #[must_use]
     pub const fn traded(deployment: Option<DeploymentId>, quantity: SignedQuantity, fee: Amount) -> Self {
-        Self { deployment, quantity, amount: Amount::ZERO, fee }
+        Self { deployment, quantity, amount: Amount::ZERO, fee, value: None }
     }
 
     /// Of money.
     #[must_use]
     pub const fn paid(deployment: Option<DeploymentId>, amount: Amount) -> Self {
-        Self { deployment, quantity: SignedQuantity::ZERO, amount, fee: Amount::ZERO }
+        Self { deployment, quantity: SignedQuantity::ZERO, amount, fee: Amount::ZERO, value: None }
     }
 }
 

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::executor::ExecutionRecord;
 use crate::model::close::{CloseRequest, Lot};
+use crate::model::contract::Contract;
 use crate::model::execution::{Outcome, Reason, StandIn, Timings};
 use crate::model::exit::Trigger;
 use crate::model::ids::{AccountId, AdjustmentId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::instrument::{Instrument, Market, Side};
-use crate::model::number::{Amount, Factor, Leverage, Notional, Price, Quantity, SignedQuantity};
+use crate::model::number::{Amount, Factor, Leverage, Notional, NumberError, Price, Quantity, SignedQuantity};
 use crate::model::order::{AttachedExit, OrderReport, OrderRequest, Purpose};
 use crate::model::signal::{OrderType, Signal};
 use crate::model::time::Timestamp;
@@ -77,10 +78,13 @@ pub struct Terms {
     pub base: Asset,
     /// What profit, loss and margin are in.
     pub settle: Asset,
-    /// Spot or perpetual.
+    /// Spot, perpetual or dated.
     pub market: Market,
     /// Decimals that costs are kept to.
     pub money_scale: u32,
+    /// How it makes money; linear in what was written before there were others.
+    #[serde(default, skip_serializing_if = "Contract::is_linear")]
+    pub contract: Contract,
 }
 
 impl Terms {
@@ -93,14 +97,31 @@ impl Terms {
             settle: instrument.settle.clone(),
             market: instrument.market,
             money_scale: instrument.money_scale(),
+            contract: instrument.contract,
         }
+    }
+
+    /// What a quantity is worth at a price, in the settlement currency.
+    ///
+    /// # Errors
+    /// [`NumberError::Overflow`] when the result does not fit.
+    pub fn worth(&self, quantity: Quantity, price: Price) -> Result<Notional, NumberError> {
+        self.contract.worth(quantity, price)
+    }
+
+    /// The same with the sign that it counts with: [`Contract::value`].
+    ///
+    /// # Errors
+    /// [`NumberError::Overflow`] when the result does not fit.
+    pub fn value(&self, quantity: SignedQuantity, price: Price) -> Result<Amount, NumberError> {
+        self.contract.value(quantity, price)
     }
 }
 
 /// What a leg holds back until it has traded or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Reserve {
-    /// Notional at the worst price admitted, in quote units: counts in limits.
+    /// What it is worth at the worst price admitted, in the settlement currency: counts in limits.
     pub notional: Notional,
     /// Margin and fee at the worst price admitted, in the settlement currency: counts in capital.
     pub capital: Notional,
@@ -157,7 +178,7 @@ pub struct OrderPlan {
     pub terms: Terms,
     /// What it holds back.
     pub reserve: Reserve,
-    /// Turns quote units into the currency of the limits, as stated in the configuration when it was decided.
+    /// Turns the settlement currency into that of the limits, as stated in the configuration when it was decided.
     pub rate: Factor,
     /// The signal whose lots are closed first, when the request named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Owner, pairs};
+use crate::journal::Terms;
+use crate::model::contract::Contract;
 use crate::model::ids::{AccountId, Asset, DeploymentId, VenueId, VenueSymbol};
 use crate::model::number::{Factor, Notional, NumberError, Price, Quantity};
 
@@ -50,6 +52,8 @@ pub(crate) struct Stake {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Gross {
     settle: Asset,
+    #[serde(default, skip_serializing_if = "Contract::is_linear")]
+    contract: Contract,
     quantity: Quantity,
     cost: Notional,
 }
@@ -67,13 +71,14 @@ impl Exposure {
     pub(super) fn restake(
         &mut self,
         instrument: (&VenueId, &VenueSymbol),
-        settle: &Asset,
+        terms: &Terms,
         before: &Stake,
         after: &Stake,
     ) -> Result<(), NumberError> {
         let key = (instrument.0.clone(), instrument.1.clone());
         let gross = self.gross.entry(key.clone()).or_insert_with(|| Gross {
-            settle: settle.clone(),
+            settle: terms.settle.clone(),
+            contract: terms.contract,
             quantity: Quantity::ZERO,
             cost: Notional::ZERO,
         });
@@ -95,7 +100,7 @@ impl Exposure {
         rate: impl Fn(&Asset) -> Option<Factor>,
     ) -> Result<Notional, NumberError> {
         self.gross.iter().try_fold(self.reserved, |sum, ((venue, symbol), gross)| {
-            let market = mark(venue, symbol).map(|mark| mark.notional(gross.quantity)).transpose()?;
+            let market = mark(venue, symbol).map(|mark| gross.contract.worth(gross.quantity, mark)).transpose()?;
             let rate = rate(&gross.settle).ok_or(NumberError::Overflow { operation: "a currency without a stated rate" })?;
             sum.plus(gross.cost.max(market.unwrap_or_default()).times(rate)?)
         })

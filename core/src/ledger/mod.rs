@@ -46,7 +46,7 @@ pub type AccountSymbol = (AccountId, VenueSymbol);
 /// What a leg holds back, in the two currencies that count it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Held {
-    /// Notional at the worst price, in the currency of the limits.
+    /// Worth at the worst price, in the currency of the limits.
     pub notional: Notional,
     /// Margin and fee, in the settlement currency.
     pub capital: Notional,
@@ -129,7 +129,7 @@ impl Ledger {
         let net_change = position.quantity().minus(net_before)?;
 
         for scope in Scope::of(owner) {
-            self.exposure.entry(scope).or_default().restake((owner.venue, owner.symbol), &owner.terms.settle, &before, &after)?;
+            self.exposure.entry(scope).or_default().restake((owner.venue, owner.symbol), owner.terms, &before, &after)?;
         }
         for key in CapitalKey::of(owner) {
             let capital = self.capital.entry(key).or_default();

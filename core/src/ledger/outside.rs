@@ -1,5 +1,7 @@
 //! What happens on an account that is not ours: positions of others, money that comes and goes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::position::{Position, Trade};
@@ -150,6 +152,12 @@ impl Ledger {
                     _ => capital.fees = capital.fees.minus(share.amount)?,
                 }
             }
+            if let (Kind::Funding, Some(symbol)) = (adjustment.kind, &adjustment.symbol) {
+                let key = PositionKey { deployment: deployment.clone(), account: adjustment.account.clone(), symbol: symbol.clone() };
+                if let Some(position) = self.positions.get_mut(&key) {
+                    position.fund(share.amount)?;
+                }
+            }
             return Ok(());
         }
         let outside = self.outside_of(&adjustment.account, asset);
@@ -212,13 +220,18 @@ impl Ledger {
             return None;
         }
         let foreign = self.foreign(&key.account).filter(|(_, position)| whole && !position.quantity().is_zero());
-        ours.chain(foreign).filter(|(_, position)| position.terms().settle == key.currency).try_fold(
-            Amount::ZERO,
-            |sum, (symbol, position)| {
-                let mark = mark(position.venue(), symbol)?;
-                sum.plus(position.unrealized(mark).ok()?).ok()
-            },
-        )
+        // Where the venue rounds, it rounds the worth of what the account holds of an instrument as a whole: so do we.
+        let mut held: BTreeMap<(&VenueId, &VenueSymbol), (&Terms, SignedQuantity, Amount)> = BTreeMap::new();
+        for (symbol, position) in ours.chain(foreign).filter(|(_, position)| position.terms().settle == key.currency) {
+            let none = (position.terms(), SignedQuantity::ZERO, Amount::ZERO);
+            let (_, quantity, cost) = held.entry((position.venue(), symbol)).or_insert(none);
+            *quantity = quantity.plus(position.quantity()).ok()?;
+            *cost = cost.plus(position.cost()).ok()?;
+        }
+        held.into_iter().try_fold(Amount::ZERO, |sum, ((venue, symbol), (terms, quantity, cost))| {
+            let value = terms.value(quantity, mark(venue, symbol)?).ok()?;
+            sum.plus(value.minus(cost).ok()?).ok()
+        })
     }
 
     /// Money of a deployment on an account as it stands, or of the account as a whole with what is not ours.
@@ -252,6 +265,7 @@ fn trade_of(adjustment: &Adjustment, share: &Share, price: Price, terms: &Terms)
         quantity: share.quantity.magnitude(),
         price,
         fee: Fee { asset, amount: share.fee },
+        value: share.value,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::exposure::Stake;
 use crate::journal::Terms;
+use crate::model::contract::{Contract, MoneyRule};
 use crate::model::ids::{AccountId, Asset, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::instrument::Side;
 use crate::model::number::{Amount, Leverage, Notional, NumberError, Price, Quantity, SignedQuantity, exact};
@@ -46,7 +48,7 @@ impl PositionKey {
 pub struct Lot {
     /// The signal.
     pub signal: SignalId,
-    /// How much is left of it, in base units.
+    /// How much is left of it.
     pub quantity: Quantity,
 }
 
@@ -55,12 +57,14 @@ pub struct Lot {
 pub struct Trade {
     /// Buy or sell.
     pub side: Side,
-    /// In base units.
+    /// In the units of the instrument's quantity.
     pub quantity: Quantity,
     /// In quote units.
     pub price: Price,
     /// What it cost.
     pub fee: Fee,
+    /// What it counts, where it is a part of what the venue has rounded as a whole; else it follows from the price.
+    pub value: Option<Amount>,
 }
 
 /// What one trade changed in money.
@@ -75,8 +79,10 @@ pub(crate) struct Booked {
 
 /// A virtual position.
 ///
-/// `cost` is the signed sum of quantity × price of what is held, so unrealized PnL is `quantity × mark − cost`. A partial close takes a
-/// share of the cost, rounded toward zero to the instrument's decimals; the rest stays, so cost plus realized PnL always add up.
+/// `cost` is the signed sum of what the trades of what is held were worth, each rounded as its venue does when it is booked
+/// ([`Contract::value`](crate::model::contract::Contract::value)), so unrealized PnL is the value at the mark less the cost. A partial close
+/// takes a share of the cost, rounded toward zero to the instrument's decimals; the rest stays. What a trade through zero opens is worth the
+/// rest of what the whole trade is. So cost plus realized PnL always add up to what was traded, and nothing is ever derived anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     venue: VenueId,
@@ -85,6 +91,8 @@ pub struct Position {
     quantity: SignedQuantity,
     cost: Amount,
     realized: Amount,
+    #[serde(default)]
+    funding: Amount,
     lots: VecDeque<Lot>,
 }
 
@@ -97,7 +105,7 @@ impl Position {
     #[must_use]
     pub fn new(venue: VenueId, terms: Terms, leverage: Leverage) -> Self {
         let (quantity, cost, realized) = (SignedQuantity::ZERO, Amount::ZERO, Amount::ZERO);
-        Self { venue, terms, leverage, quantity, cost, realized, lots: VecDeque::new() }
+        Self { venue, terms, leverage, quantity, cost, realized, funding: Amount::ZERO, lots: VecDeque::new() }
     }
 
     /// What somebody else holds, at what it cost.
@@ -131,7 +139,7 @@ impl Position {
         self.quantity
     }
 
-    /// The signed cost of what is held, in quote units.
+    /// The signed cost of what is held, in the settlement currency.
     #[must_use]
     pub fn cost(&self) -> Amount {
         self.cost
@@ -141,6 +149,17 @@ impl Position {
     #[must_use]
     pub fn realized(&self) -> Amount {
         self.realized
+    }
+
+    /// Funding since it was last flat; positive was received.
+    #[must_use]
+    pub fn funding(&self) -> Amount {
+        self.funding
+    }
+
+    pub(super) fn fund(&mut self, amount: Amount) -> Result<(), NumberError> {
+        self.funding = self.funding.plus(amount)?;
+        Ok(())
     }
 
     /// What is left of each signal, oldest first.
@@ -156,10 +175,18 @@ impl Position {
         self.lots.iter().filter(|lot| lot.signal == *signal).try_fold(Quantity::ZERO, |sum, lot| sum.plus(lot.quantity))
     }
 
-    /// Average price of what is held, rounded to 12 decimals for people.
+    /// Average price of what is held, rounded for people: to 12 decimals, and where the cost was rounded to no more digits than that allows.
     #[must_use]
     pub fn entry_price(&self) -> Option<Price> {
-        let average = self.cost.decimal().checked_div(self.quantity.decimal())?;
+        let (cost, quantity) = (self.cost.decimal().abs(), self.quantity.decimal().abs());
+        let average = match self.terms.contract {
+            Contract::Linear => cost.checked_div(quantity)?,
+            // The mean of prices whose inverses count.
+            Contract::Inverse { money } => sure_digits(quantity.checked_div(cost)?, cost, quantity, money)?,
+            Contract::Quanto { multiplier, money } => {
+                sure_digits(cost.checked_div(exact::mul(quantity, multiplier.decimal())?)?, cost, quantity, money)?
+            }
+        };
         Price::new(average.round_dp(12)).ok()
     }
 
@@ -168,8 +195,7 @@ impl Position {
     /// # Errors
     /// [`NumberError::Overflow`] when it does not fit.
     pub fn unrealized(&self, mark: Price) -> Result<Amount, NumberError> {
-        let value = exact::mul(self.quantity.decimal(), mark.decimal()).ok_or(overflow("quantity × mark"))?;
-        Amount::new(value)?.minus(self.cost)
+        self.terms.value(self.quantity, mark)?.minus(self.cost)
     }
 
     /// What it counts in limits and capital.
@@ -185,6 +211,7 @@ impl Position {
     pub(crate) fn apply(&mut self, trade: &Trade, signal: &SignalId, closes: Option<&SignalId>) -> Result<Booked, NumberError> {
         let mut booked = Booked::default();
         let mut quantity = trade.quantity;
+        let mut value = trade.value;
         let in_base = trade.fee.asset == self.terms.base && trade.fee.asset != self.terms.settle && !trade.fee.amount.is_zero();
         let mut base_fee = Quantity::ZERO;
         if in_base {
@@ -193,15 +220,16 @@ impl Position {
             if trade.side.is_buy() {
                 quantity = quantity.minus(base_fee)?;
                 base_fee = Quantity::ZERO;
+                value = None;
             }
         } else if trade.fee.asset == self.terms.settle {
             booked.fee = trade.fee.amount;
         } else if !trade.fee.amount.is_zero() {
             booked.other_fee = Some((trade.fee.asset.clone(), trade.fee.amount));
         }
-        let mut realized = self.exchange(trade.side, quantity, trade.price, signal, closes)?;
+        let mut realized = self.exchange(trade.side, quantity, trade.price, value, (signal, closes))?;
         if !base_fee.is_zero() {
-            realized = realized.plus(self.exchange(Side::Sell, base_fee, trade.price, signal, closes)?)?;
+            realized = realized.plus(self.exchange(Side::Sell, base_fee, trade.price, None, (signal, closes))?)?;
         }
         self.realized = self.realized.plus(realized)?;
         booked.realized = realized;
@@ -214,35 +242,36 @@ impl Position {
         side: Side,
         quantity: Quantity,
         price: Price,
-        signal: &SignalId,
-        closes: Option<&SignalId>,
+        value: Option<Amount>,
+        (signal, closes): (&SignalId, Option<&SignalId>),
     ) -> Result<Amount, NumberError> {
+        let worth = |quantity: Quantity| self.terms.value(quantity.signed(side.is_buy()), price);
+        let value = value.map_or_else(|| worth(quantity), Ok)?;
         let held = self.quantity.magnitude();
         let opens = held.is_zero() || self.quantity.is_long() == side.is_buy();
         if opens {
-            self.add(side, quantity, price, signal)?;
+            self.add(side, quantity, value, signal)?;
             return Ok(Amount::ZERO);
         }
         let closed = quantity.min(held);
+        // Of a trade through zero: what it closes is rounded like a trade, what it opens is the rest.
+        let received = if closed == quantity { value } else { worth(closed)? };
         let part = exact::apportion(self.cost.decimal(), closed.decimal(), held.decimal(), self.terms.money_scale)
             .ok_or(overflow("share of cost"))?;
         let part = Amount::new(part)?;
-        let value = price.notional(closed)?.amount();
-        let value = if self.quantity.is_long() { value } else { -value };
-        let realized = value.minus(part)?;
+        let realized = (-received).minus(part)?;
         self.cost = self.cost.minus(part)?;
         self.quantity = self.quantity.plus(closed.signed(side.is_buy()))?;
         self.take_lots(closed, closes)?;
         let rest = quantity.minus(closed)?;
         if !rest.is_zero() {
-            self.add(side, rest, price, signal)?;
+            self.add(side, rest, value.minus(received)?, signal)?;
         }
         Ok(realized)
     }
 
-    fn add(&mut self, side: Side, quantity: Quantity, price: Price, signal: &SignalId) -> Result<(), NumberError> {
-        let value = price.notional(quantity)?.amount();
-        self.cost = self.cost.plus(if side.is_buy() { value } else { -value })?;
+    fn add(&mut self, side: Side, quantity: Quantity, value: Amount, signal: &SignalId) -> Result<(), NumberError> {
+        self.cost = self.cost.plus(value)?;
         self.quantity = self.quantity.plus(quantity.signed(side.is_buy()))?;
         match self.lots.back_mut().filter(|lot| lot.signal == *signal) {
             Some(lot) => lot.quantity = lot.quantity.plus(quantity)?,
@@ -270,25 +299,41 @@ impl Position {
         Ok(())
     }
 
-    /// The notional of what is held at `mark`, or at cost where that is more.
+    /// What is held is worth at `mark`, or what it cost where that is more; in the settlement currency.
     ///
     /// # Errors
     /// [`NumberError::Overflow`] when it does not fit.
     pub fn value_at(&self, mark: Price) -> Result<Notional, NumberError> {
-        Ok(mark.notional(self.quantity.magnitude())?.max(self.cost.magnitude()))
+        Ok(self.terms.worth(self.quantity.magnitude(), mark)?.max(self.cost.magnitude()))
     }
+}
+
+/// A price that was derived from a rounded cost, to the digits of which that leaves no doubt.
+fn sure_digits(price: Decimal, cost: Decimal, quantity: Decimal, money: MoneyRule) -> Option<Decimal> {
+    let rounded = match money.each {
+        Some(each) => cost.checked_mul(each.decimal())?.checked_div(quantity)?,
+        None => cost,
+    };
+    let units = rounded.checked_mul(Decimal::from(10_u64.checked_pow(money.scale)?))?.trunc();
+    price.round_sf(units.mantissa().unsigned_abs().checked_ilog10()?.max(1))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rust_decimal::Decimal;
 
     use super::*;
     use crate::model::instrument::Market;
 
     fn terms(market: Market) -> Terms {
-        Terms { asset: "HYPE".parse().unwrap(), base: "HYPE".parse().unwrap(), settle: "USDC".parse().unwrap(), market, money_scale: 4 }
+        Terms {
+            asset: "HYPE".parse().unwrap(),
+            base: "HYPE".parse().unwrap(),
+            settle: "USDC".parse().unwrap(),
+            market,
+            money_scale: 4,
+            contract: Contract::Linear,
+        }
     }
 
     fn trade(side: Side, quantity: &str, price: &str, fee: (&str, &str)) -> Trade {
@@ -297,6 +342,7 @@ mod tests {
             quantity: quantity.parse().unwrap(),
             price: price.parse().unwrap(),
             fee: Fee { asset: fee.1.parse().unwrap(), amount: fee.0.parse().unwrap() },
+            value: None,
         }
     }
 
@@ -349,6 +395,74 @@ mod tests {
         assert_eq!(position.share_of(&signal("two")).unwrap().to_string(), "0.6");
     }
 
+    fn in_contract(contract: Contract) -> Position {
+        let money_scale = contract.money().map_or(4, |money| money.scale);
+        let terms = Terms { settle: "XBT".parse().unwrap(), contract, money_scale, ..terms(Market::Perp) };
+        Position::new("paper".parse().unwrap(), terms, Leverage::ONE)
+    }
+
+    #[test]
+    fn an_inverse_position_is_booked_in_coins() {
+        let mut position = in_contract(Contract::Inverse { money: MoneyRule::nearest(8) });
+        position.apply(&trade(Side::Buy, "100", "60000", ("0.00000084", "XBT")), &signal("one"), None).unwrap();
+        // The cost alone would say 59999.88, which is more than six digits can tell.
+        assert_eq!((position.cost().to_string(), position.entry_price().unwrap().to_string()), ("-0.00166667".into(), "60000".into()));
+        position.apply(&trade(Side::Buy, "200", "50000", ("0", "XBT")), &signal("one"), None).unwrap();
+        assert_eq!(position.unrealized("50000".parse().unwrap()).unwrap().to_string(), "-0.00033333");
+        // OKX, "Calculation of contracts' profit and loss": 10 contracts at 100,000 and 5 at 80,000 are 92,307 on average.
+        let mut entered = in_contract(Contract::Inverse { money: MoneyRule::nearest(8) });
+        for (quantity, price) in [("1000", "100000"), ("500", "80000")] {
+            entered.apply(&trade(Side::Sell, quantity, price, ("0", "XBT")), &signal("one"), None).unwrap();
+        }
+        assert_eq!(entered.entry_price().unwrap().to_string(), "92307.7");
+        // Through zero: the long position loses, the short one begins at what is left of the trade.
+        let booked = position.apply(&trade(Side::Sell, "700", "45000", ("0", "XBT")), &signal("two"), None).unwrap();
+        assert_eq!((booked.realized.to_string(), position.cost().to_string()), ("-0.001".into(), "0.00888889".into()));
+        assert_eq!(position.quantity().to_string(), "-400");
+    }
+
+    #[test]
+    fn partial_closes_release_the_whole_cost_to_the_last_digit() {
+        let contracts = [
+            Contract::Linear,
+            Contract::Inverse { money: MoneyRule::nearest(8) },
+            Contract::Quanto { multiplier: "0.000001".parse().unwrap(), money: MoneyRule::nearest(8) },
+        ];
+        for contract in contracts {
+            let (mut whole, mut parts) = (in_contract(contract), in_contract(contract));
+            for position in [&mut whole, &mut parts] {
+                for (quantity, price) in [("300", "59999.5"), ("400", "60123.5")] {
+                    position.apply(&trade(Side::Buy, quantity, price, ("0", "XBT")), &signal("one"), None).unwrap();
+                }
+            }
+            let cost = whole.cost();
+            // At one price, of which every lot is worth a whole number of units: nothing but the cost could be lost on the way.
+            let at_once = whole.apply(&trade(Side::Sell, "700", "62500", ("0", "XBT")), &signal("two"), None).unwrap().realized;
+            let mut by_parts = Amount::ZERO;
+            for quantity in ["100", "300", "200", "100"] {
+                let booked = parts.apply(&trade(Side::Sell, quantity, "62500", ("0", "XBT")), &signal("two"), None).unwrap();
+                by_parts = by_parts.plus(booked.realized).unwrap();
+            }
+            assert_eq!(by_parts, at_once, "{contract:?}");
+            assert_eq!((parts.cost(), parts.quantity().is_short() || parts.quantity().is_long()), (Amount::ZERO, false));
+            let sold = contract.value("-700".parse().unwrap(), "62500".parse().unwrap()).unwrap();
+            assert_eq!(by_parts.plus(cost).unwrap(), -sold, "{contract:?}");
+        }
+    }
+
+    prop_compose! {
+        fn contracts()(kind in 0..3, rounding in 0..3, each in any::<bool>()) -> Contract {
+            use crate::model::contract::MoneyRounding as Way;
+            let rounding = [Way::Nearest, Way::Down, Way::Up][usize::try_from(rounding).unwrap()];
+            let money = MoneyRule { scale: 8, rounding, each: each.then(|| "0.01".parse().unwrap()) };
+            match kind {
+                0 => Contract::Linear,
+                1 => Contract::Inverse { money },
+                _ => Contract::Quanto { multiplier: "0.0000125".parse().unwrap(), money },
+            }
+        }
+    }
+
     proptest! {
         /// Money is conserved: what was realized plus what is unrealized equals the cash that flowed plus what is held, to the last digit.
         #[test]
@@ -373,6 +487,35 @@ mod tests {
             prop_assert_eq!(position.quantity().decimal(), held.normalize());
             let lots = position.lots().try_fold(Quantity::ZERO, |sum, lot| sum.plus(lot.quantity)).unwrap();
             prop_assert_eq!(lots, position.quantity().magnitude());
+        }
+
+        /// The same of contracts that are settled in another currency: what was realized plus what is unrealized, less fees, is the cash that
+        /// flowed, as the venue rounded it at each trade, plus what is held at the mark.
+        #[test]
+        fn money_is_conserved_in_every_contract(contract in contracts(), trades in prop::collection::vec((any::<bool>(), 1_i64..1_000_000, 100_i64..10_000_000, 0_i64..1000), 1..60), mark in 100_i64..10_000_000) {
+            let mut position = in_contract(contract);
+            let (mut cash, mut realized, mut fees, mut held) = (Decimal::ZERO, Amount::ZERO, Amount::ZERO, SignedQuantity::ZERO);
+            for (index, (buy, quantity, price, fee)) in trades.into_iter().enumerate() {
+                let side = if buy { Side::Buy } else { Side::Sell };
+                let (quantity, price, fee) = (Decimal::new(quantity, 2), Decimal::new(price, 2), Decimal::new(fee, 8));
+                let one = trade(side, &quantity.to_string(), &price.to_string(), (&fee.to_string(), "XBT"));
+                let booked = position.apply(&one, &signal(&format!("s{index}")), None).unwrap();
+                realized = realized.plus(booked.realized).unwrap();
+                fees = fees.plus(booked.fee).unwrap();
+                // By the formulas of the venues, in their own words.
+                let worth = match contract {
+                    Contract::Linear => quantity * price,
+                    Contract::Inverse { .. } | Contract::Quanto { .. } => contract.worth(one.quantity, one.price).unwrap().decimal(),
+                };
+                cash -= if buy == contract.rises_with_price() { worth } else { -worth };
+                cash -= fee;
+                held = held.plus(one.quantity.signed(buy)).unwrap();
+            }
+            let mark = Price::new(Decimal::new(mark, 2)).unwrap();
+            let ours = realized.plus(position.unrealized(mark).unwrap()).unwrap().minus(fees).unwrap();
+            let value = contract.value(held, mark).unwrap().decimal();
+            prop_assert_eq!(ours.decimal(), (cash + value).normalize());
+            prop_assert_eq!(position.quantity(), held);
         }
     }
 }

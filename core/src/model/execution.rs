@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::exit::TriggerSource;
-use super::ids::{AccountId, AgentId, ClientOrderId, DeploymentId, PositionId, SignalId, VenueId, VenueOrderId, VenueSymbol};
+use super::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, PositionId, SignalId, VenueId, VenueOrderId, VenueSymbol};
 use super::instrument::Market;
 use super::number::{Amount, Price, Quantity};
 use super::order::Fee;
@@ -338,7 +338,7 @@ pub struct PositionReport {
     pub instrument: VenueSymbol,
     /// Long or short.
     pub direction: Direction,
-    /// How much, in base units.
+    /// How much: of an inverse contract in quote units, of a quanto one in contracts, else in base units.
     pub quantity: Quantity,
     /// Average price of what is held, to 12 decimals.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -349,8 +349,14 @@ pub struct PositionReport {
     /// Gain or loss at that price, in the settlement currency; absent when no price is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unrealized_pnl: Option<Amount>,
-    /// Booked by partial closes, before fees.
+    /// Booked by partial closes, before fees and funding, in the settlement currency.
     pub realized_pnl: Amount,
+    /// Funding since it was last flat, in the settlement currency; positive was received.
+    #[serde(default)]
+    pub funding: Amount,
+    /// What gains, losses and funding are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Asset>,
     /// The signals whose fills it is made of, oldest first.
     pub signals: Vec<SignalId>,
     /// What protects the weakest part of it.

@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::contract::Contract;
 use super::instrument::{Instrument, Side};
 use super::number::{Factor, Fraction, Leverage, Price, exact};
 use super::schema::Length;
@@ -20,7 +21,8 @@ pub enum Distance {
     Fraction(Fraction),
     /// A price of the instrument.
     Price(Price),
-    /// A return on margin: `0.5` is half of it, which at leverage 5 is 10 % of the entry price.
+    /// A return on margin: `0.5` is half of it, which at leverage 5 is 10 % of the entry price; of an inverse contract what gains or loses so much
+    /// of the coins ([`Exits::on`]).
     Roe(Factor),
 }
 
@@ -106,6 +108,18 @@ impl Exits {
         self.stop_loss.is_some() || self.trailing.is_some()
     }
 
+    /// The same exits for a contract: where it is inverse, returns on margin are turned into those that a linear one would have at the same price.
+    /// One that no price gives is left out.
+    #[must_use]
+    pub fn on(&self, contract: &Contract, direction: Direction, leverage: Leverage) -> Self {
+        if !contract.is_inverse() {
+            return *self;
+        }
+        let long = direction == Direction::Long;
+        let turned = |distance: Option<Distance>, up| distance.and_then(|distance| distance.turned(leverage, up));
+        Self { take_profit: turned(self.take_profit, long), stop_loss: turned(self.stop_loss, !long), ..*self }
+    }
+
     /// Checks what the types alone cannot.
     ///
     /// # Errors
@@ -183,6 +197,15 @@ impl Exits {
 }
 
 impl Distance {
+    /// Of an inverse contract: it gains leverage × (1 − entry / price) of the margin, so that the price is entry ÷ (1 ∓ return / leverage).
+    fn turned(self, leverage: Leverage, up: bool) -> Option<Self> {
+        let Self::Roe(roe) = self else { return Some(self) };
+        let share = roe.decimal().checked_div(leverage.decimal())?;
+        let rest = if up { exact::sub(Decimal::ONE, share)? } else { exact::add(Decimal::ONE, share)? };
+        let turned = roe.decimal().checked_div(rest).filter(|_| rest > Decimal::ZERO)?;
+        Factor::new(turned).ok().map(Self::Roe)
+    }
+
     fn price(self, entry: Price, leverage: Leverage, up: bool) -> Option<Price> {
         match self {
             Self::Price(price) => Some(price),
@@ -229,6 +252,24 @@ mod tests {
         check(both, Direction::Short, "5", Some("41.2"), Some("38"));
         check(r#"{"take_profit":{"roe":"0.5"},"stop_loss":{"price":"39.5"}}"#, Direction::Long, "5", Some("39.5"), Some("44"));
         check(r#"{"take_profit":{"roe":"6"}}"#, Direction::Short, "5", None, None);
+    }
+
+    #[test]
+    fn a_return_on_coins_is_another_price_than_one_on_money() {
+        let inverse = Contract::Inverse { money: crate::model::contract::MoneyRule::nearest(8) };
+        let check = |text: &str, direction, leverage: &str, stop: Option<&str>, profit: Option<&str>| {
+            let leverage = leverage.parse().unwrap();
+            let exits = exits(text).on(&inverse, direction, leverage);
+            assert_eq!(exits.stop_price(direction, price("40000"), leverage), stop.map(price), "{text}");
+            assert_eq!(exits.take_profit_price(direction, price("40000"), leverage), profit.map(price), "{text}");
+            // The formula of the venues: leverage × (1 − entry / price), the other way round for a short position.
+        };
+        let both = r#"{"take_profit":{"roe":"1"},"stop_loss":{"roe":"1.25"}}"#;
+        check(both, Direction::Long, "5", Some("32000"), Some("50000"));
+        check(both, Direction::Short, "5", Some("53333.333333333333"), Some("33333.333333333333"));
+        // Coins can be lost without end on the way down, but no more than all that is sold on the way up.
+        check(r#"{"take_profit":{"roe":"5"}}"#, Direction::Long, "5", None, None);
+        check(r#"{"stop_loss":{"fraction":"0.1"}}"#, Direction::Long, "5", Some("36000"), None);
     }
 
     #[test]

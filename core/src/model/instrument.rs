@@ -1,5 +1,7 @@
 //! What a venue trades, and how its prices and quantities are rounded.
 
+mod money;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
@@ -8,8 +10,11 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::contract::Contract;
+use super::hours::TradingHours;
 use super::ids::{Asset, VenueId, VenueSymbol};
-use super::number::{Factor, Leverage, Notional, NumberError, Price, Quantity, Rate, exact};
+use super::number::{Factor, Fraction, Leverage, Notional, NumberError, Price, Quantity, Rate, exact};
+use super::time::Timestamp;
 
 /// Buying or selling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -50,9 +55,19 @@ impl fmt::Display for Side {
 pub enum Market {
     /// The asset itself changes hands.
     Spot,
-    /// A perpetual contract, settled in the quote currency.
+    /// A perpetual contract.
     #[default]
     Perp,
+    /// A dated future: it is settled at its expiry.
+    Future,
+}
+
+impl Market {
+    /// Whether what is held is a contract on margin, and not the asset itself.
+    #[must_use]
+    pub const fn is_margined(self) -> bool {
+        !matches!(self, Self::Spot)
+    }
 }
 
 impl fmt::Display for Market {
@@ -60,6 +75,7 @@ impl fmt::Display for Market {
         f.pad(match self {
             Self::Spot => "spot",
             Self::Perp => "perp",
+            Self::Future => "future",
         })
     }
 }
@@ -170,20 +186,35 @@ pub struct InstrumentSpec {
     pub settle: Asset,
     /// Which prices are valid.
     pub price_rule: PriceRule,
-    /// Quantities are multiples of this, in base units.
+    /// Quantities are multiples of this, in the units of its quantity ([`Contract`]).
     pub lot_size: Quantity,
-    /// The smallest quantity of an order, in base units.
+    /// The smallest quantity of an order.
     pub min_quantity: Quantity,
-    /// The largest quantity of an order, in base units.
+    /// The largest quantity of an order.
     pub max_quantity: Quantity,
-    /// The smallest notional of an order that is not reduce-only, in quote units.
+    /// The smallest notional of an order that is not reduce-only: in quote units, of quanto contracts in the settlement currency.
     pub min_notional: Notional,
     /// The largest price we take for real, in quote units: bounds the arithmetic.
     pub max_price: Price,
     /// The highest leverage of a position; 1 for spot.
     pub max_leverage: Leverage,
-    /// The fee rate of an order that takes liquidity, of its notional.
+    /// The fee rate of an order that takes liquidity, of its worth.
     pub taker_fee: Rate,
+    /// How it makes money.
+    #[serde(default, skip_serializing_if = "Contract::is_linear")]
+    pub contract: Contract,
+    /// What one contract of the venue is, in our quantity: adapters count in it. Base units where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract_size: Option<Quantity>,
+    /// When it is settled and trades no more; dated futures have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<Timestamp>,
+    /// When it trades; always where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<TradingHours>,
+    /// The share of a position's worth below which the venue liquidates it, where it states one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance_margin: Option<Fraction>,
 }
 
 /// Why an instrument cannot be traded here.
@@ -213,8 +244,64 @@ impl Deref for Instrument {
 /// Digits kept free above the largest single notional, for totals over many orders.
 const HEADROOM_DIGITS: u32 = 5;
 
+fn significant(value: Decimal) -> u32 {
+    value.mantissa().unsigned_abs().checked_ilog10().unwrap_or(0) + 1
+}
+
 fn integer_digits(value: Decimal) -> u32 {
     u32::try_from(magnitude(value).max(0)).unwrap_or(0) + 1
+}
+
+/// Whether the facts of a contract fit one another.
+fn check_contract(spec: &InstrumentSpec) -> Result<(), String> {
+    if spec.market == Market::Spot && (!spec.contract.is_linear() || spec.expiry.is_some()) {
+        return Err("it is spot, but has a contract that is not linear, or an expiry".into());
+    }
+    if (spec.market == Market::Future) != spec.expiry.is_some() {
+        return Err("a dated future must have an expiry, and nothing else may have one".into());
+    }
+    if let Some(hours) = &spec.hours {
+        hours.check()?;
+    }
+    let settles = match spec.contract {
+        Contract::Linear => spec.settle == spec.quote,
+        Contract::Inverse { .. } => spec.settle != spec.quote,
+        Contract::Quanto { .. } => spec.settle != spec.quote && spec.settle != spec.base,
+    };
+    if !settles {
+        let fits = match spec.contract {
+            Contract::Linear => "in its quote currency",
+            Contract::Inverse { .. } => "in what it is of, and is priced in another",
+            Contract::Quanto { .. } => "in a third currency",
+        };
+        return Err(format!("it settles in {}, but such a contract settles {fits}", spec.settle));
+    }
+    let Some(money) = spec.contract.money() else { return Ok(()) };
+    if money.scale > MONEY_SCALE_MAX {
+        return Err(format!("its money has {} decimals, but at most {MONEY_SCALE_MAX} are kept", money.scale));
+    }
+    let divides = |each: Quantity| spec.lot_size.decimal().checked_rem(each.decimal()).is_some_and(|rest| rest.is_zero());
+    match money.each.filter(|each| !divides(*each)) {
+        Some(each) => Err(format!("its worth is rounded by {each}, but that must divide the lot size {}", spec.lot_size)),
+        None => Ok(()),
+    }
+}
+
+/// Decimals of a settlement currency, at most: what margin is kept to.
+const MONEY_SCALE_MAX: u32 = 12;
+
+/// The digits that the largest amounts can have, and what they are computed from.
+fn digits(spec: &InstrumentSpec, price_scale: u32) -> u32 {
+    let (price, quantity) = (integer_digits(spec.max_price.decimal()), integer_digits(spec.max_quantity.decimal()));
+    let product = price_scale + spec.lot_size.decimal().scale() + price + quantity + HEADROOM_DIGITS;
+    match spec.contract {
+        Contract::Linear => product,
+        Contract::Quanto { multiplier, .. } => product + significant(multiplier.decimal()),
+        // At the lowest price it is worth most; prices of trades have up to two decimals more.
+        Contract::Inverse { money } => {
+            product.max(quantity + spec.lot_size.decimal().scale() + price_scale + 2 + money.scale + HEADROOM_DIGITS)
+        }
+    }
 }
 
 impl Instrument {
@@ -247,11 +334,10 @@ impl Instrument {
             return Err(wrong("its price rule bounds no decimals: give tick_size, decimals or bands".into()));
         };
         let quantity_scale = spec.lot_size.decimal().scale();
-        let digits = price_scale
-            + quantity_scale
-            + integer_digits(spec.max_price.decimal())
-            + integer_digits(spec.max_quantity.decimal())
-            + HEADROOM_DIGITS;
+        if let Err(reason) = check_contract(&spec) {
+            return Err(wrong(reason));
+        }
+        let digits = digits(&spec, price_scale);
         if digits > 28 {
             return Err(wrong(format!(
                 "a notional can have {digits} digits ({price_scale} + {quantity_scale} decimals, max_price {}, max_quantity {}), but at most 28 are exact: lower max_price or max_quantity",
@@ -271,27 +357,17 @@ impl Instrument {
             .map_or(Quantity::ZERO, |floored| floored.min(self.max_quantity))
     }
 
-    /// The whole lots that `notional` buys at `price`, rounded down.
-    #[must_use]
-    pub fn quantity_for(&self, notional: Notional, price: Price) -> Quantity {
-        let lot = self.lot_size.decimal();
-        exact::mul(price.decimal(), lot)
-            .and_then(|lot_price| exact::units(notional.decimal(), lot_price))
-            .and_then(|lots| exact::mul(lots, lot))
-            .and_then(|value| Quantity::new(value).ok())
-            .map_or(Quantity::ZERO, |quantity| quantity.min(self.max_quantity))
-    }
-
     /// The valid limit price nearest to `price` that is no worse for us: down when buying, up when selling.
     #[must_use]
     pub fn limit_price(&self, price: Price, side: Side) -> Option<Price> {
         self.price_rule.round(price, if side.is_buy() { Rounding::Down } else { Rounding::Up })
     }
 
-    /// Decimals that cost, notional and realized PnL of this instrument have at most.
+    /// Decimals that cost, worth and realized PnL of this instrument have at most.
     #[must_use]
     pub fn money_scale(&self) -> u32 {
-        self.price_rule.scale().unwrap_or(0) + self.lot_size.decimal().scale()
+        let exact = self.price_rule.scale().unwrap_or(0) + self.lot_size.decimal().scale();
+        self.contract.money().map_or(exact, |money| money.scale)
     }
 
     /// Checks that an order of this quantity at this price passes the venue's filters.
@@ -310,11 +386,13 @@ impl Instrument {
         if quantity > self.max_quantity {
             return Err(format!("quantity {quantity} is above the largest order of {}, {} {}", self.symbol, self.max_quantity, self.base));
         }
-        let notional = price.notional(quantity).map_err(|e| e.to_string())?;
+        let notional = self.notional(quantity, price).map_err(|e| e.to_string())?;
         if !reduce_only && notional < self.min_notional {
             return Err(format!(
                 "notional {notional} is below the smallest order of {}, {} {}",
-                self.symbol, self.min_notional, self.quote
+                self.symbol,
+                self.min_notional,
+                self.notional_currency()
             ));
         }
         Ok(())
@@ -336,7 +414,7 @@ impl Instrument {
         {
             return Err(format!("a trade of {quantity} at {price} has more decimals than {} trades in", self.symbol));
         }
-        price.notional(quantity).map(|_| ()).map_err(|e: NumberError| e.to_string())
+        self.contract.worth(quantity, price).map(|_| ()).map_err(|e: NumberError| e.to_string())
     }
 }
 
@@ -402,6 +480,11 @@ mod tests {
             max_price: price("1000000"),
             max_leverage: "10".parse().unwrap(),
             taker_fee: "0.00045".parse().unwrap(),
+            contract: Contract::Linear,
+            contract_size: None,
+            expiry: None,
+            hours: None,
+            maintenance_margin: None,
         }
     }
 

@@ -7,7 +7,9 @@ pub mod secret;
 pub mod time;
 
 pub mod close;
+pub mod contract;
 pub mod exit;
+pub mod hours;
 pub mod instrument;
 pub mod signal;
 

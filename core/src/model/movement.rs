@@ -51,4 +51,6 @@ pub enum FillCause {
     Liquidation,
     /// The other side of someone else's liquidation.
     Deleveraging,
+    /// The contract has expired.
+    Settlement,
 }

@@ -48,6 +48,8 @@ pub enum NumberError {
 pub(crate) mod exact {
     use rust_decimal::Decimal;
 
+    use crate::model::contract::MoneyRounding;
+
     const MANTISSA_MAX: i128 = (1 << 96) - 1;
 
     fn pow10(exponent: u32) -> Option<i128> {
@@ -101,6 +103,22 @@ pub(crate) mod exact {
             count = sub(count, Decimal::ONE)?;
         }
         Some(count.normalize())
+    }
+
+    /// `a / b`, both 0 or more and `b` above it, rounded exactly once, from the true quotient, to `scale` decimals.
+    pub(crate) fn div(a: Decimal, b: Decimal, scale: u32, rounding: MoneyRounding) -> Option<Decimal> {
+        let (mut over, mut under) = (a.mantissa(), b.mantissa());
+        match (b.scale() + scale).checked_sub(a.scale()) {
+            Some(up) => over = over.checked_mul(pow10(up)?)?,
+            None => under = under.checked_mul(pow10(a.scale() - b.scale() - scale)?)?,
+        }
+        let (whole, rest) = (over.checked_div(under)?, over.checked_rem(under)?);
+        let more = match rounding {
+            MoneyRounding::Down => false,
+            MoneyRounding::Up => rest > 0,
+            MoneyRounding::Nearest => rest >= under - rest,
+        };
+        build(whole.checked_add(i128::from(more))?, scale)
     }
 
     /// `a / b` rounded away from zero to `scale` decimals: for what must never be understated.
@@ -231,19 +249,20 @@ fn text_only<'de, D: Deserializer<'de>>(deserializer: D, what: &'static str) -> 
 }
 
 number!(
-    /// A price in quote units per base unit; positive.
+    /// A price in quote units per base unit, or per contract; positive.
     Price, "price", "greater than 0", |d| *d > Decimal::ZERO
 );
 number!(
-    /// A quantity in base units; never negative.
+    /// A quantity in base units; of inverse contracts in quote units, of quanto ones in contracts ([`Contract`](super::contract::Contract));
+    /// never negative.
     Quantity, "quantity", "0 or more", |d| *d >= Decimal::ZERO
 );
 number!(
-    /// A quantity with a sign: positive is long, negative is short; in base units.
+    /// A quantity with a sign: positive is long, negative is short; in the units of a [`Quantity`].
     SignedQuantity, "signed quantity", "a number", |_| true
 );
 number!(
-    /// Price × quantity, in quote units; never negative.
+    /// What a quantity is worth, such as price × quantity; in the unit of the currency it stands beside; never negative.
     Notional, "notional", "0 or more", |d| *d >= Decimal::ZERO
 );
 number!(

@@ -6,11 +6,12 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::contract::{Contract, MoneyRounding};
 use super::exit::Trigger;
 use super::ids::{AccountId, Asset, ClientOrderId, PositionId, TradeId, VenueOrderId, VenueSymbol};
 use super::instrument::{Market, Side};
 use super::movement::FillCause;
-use super::number::{Amount, Leverage, Price, Quantity, SignedQuantity};
+use super::number::{Amount, Leverage, NumberError, Price, Quantity, SignedQuantity, exact};
 use super::signal::OrderType;
 use super::time::Timestamp;
 
@@ -157,7 +158,8 @@ pub struct NetPosition {
     pub symbol: VenueSymbol,
     /// Positive is long.
     pub quantity: SignedQuantity,
-    /// What it cost, in quote units: positive when paid (long), negative when received (short). Absent where the venue does not say.
+    /// What it cost, in the settlement currency: positive when paid (long), negative when received (short); of an inverse contract the other way
+    /// round ([`Contract::value`]). Absent where the venue does not say.
     pub cost: Option<Amount>,
 }
 
@@ -284,20 +286,42 @@ impl OrderState {
 /// What traded under one order, as totals.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Filled {
-    /// Sum of the quantities, in base units.
+    /// Sum of the quantities.
     pub quantity: Quantity,
-    /// Sum of price × quantity, in quote units.
+    /// Sum of price × quantity, in quote units; of an inverse contract of quantity ÷ price, to 15 decimals.
     pub notional: Amount,
+    /// Whether it is of an inverse contract.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inverse: bool,
     /// Sum of the fees, per asset.
     pub fees: BTreeMap<Asset, Amount>,
 }
 
 impl Filled {
-    /// The average price, rounded to 12 decimals for people; `None` before the first fill.
+    /// The average price, rounded to 12 decimals for people; `None` before the first fill. Of an inverse contract it is the one at which the whole
+    /// is worth what the parts were.
     #[must_use]
     pub fn average_price(&self) -> Option<Price> {
-        let average = self.notional.decimal().checked_div(self.quantity.decimal())?;
+        let (notional, quantity) = (self.notional.decimal(), self.quantity.decimal());
+        let average = if self.inverse { quantity.checked_div(notional)?.round_dp(8) } else { notional.checked_div(quantity)? };
         Price::new(average.round_dp(12)).ok()
+    }
+
+    /// Adds a trade to the totals of prices, or takes it out again.
+    pub(crate) fn count(&mut self, fill: &FillReport, contract: &Contract, add: bool) -> Result<(), NumberError> {
+        self.inverse |= contract.is_inverse();
+        let notional = if self.inverse {
+            let quotient = exact::div(fill.quantity.decimal(), fill.price.decimal(), 15, MoneyRounding::Nearest);
+            Amount::new(quotient.ok_or(NumberError::Overflow { operation: "quantity ÷ price" })?)?
+        } else {
+            fill.price.notional(fill.quantity)?.amount()
+        };
+        if add {
+            (self.quantity, self.notional) = (self.quantity.plus(fill.quantity)?, self.notional.plus(notional)?);
+        } else {
+            (self.quantity, self.notional) = (self.quantity.minus(fill.quantity)?, self.notional.minus(notional)?);
+        }
+        Ok(())
     }
 }
 

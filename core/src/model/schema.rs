@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::hours::{Day, TimeOfDay};
 use super::ids::{
     AccountId, AdjustmentId, AgentId, Asset, ClientOrderId, DeploymentId, MovementId, PositionId, SignalId, TradeId, VenueId, VenueOrderId,
     VenueSymbol,
@@ -51,7 +52,7 @@ text! {
     MovementId: NAME, "the venue's name of a movement of money";
     AdjustmentId: NAME, "what happened without an order of ours";
     Price: UNSIGNED, "an exact price, in quote units, as text";
-    Quantity: UNSIGNED, "an exact quantity, in base units, as text";
+    Quantity: UNSIGNED, "an exact quantity, as text: in base units, of inverse contracts in quote units, of quanto ones in contracts";
     SignedQuantity: SIGNED, "an exact quantity, in base units, negative when short, as text";
     Notional: UNSIGNED, "an exact amount that is not negative, as text";
     Amount: SIGNED, "an exact amount, as text";
@@ -60,6 +61,8 @@ text! {
     Leverage: UNSIGNED, "how many times its margin, 1 or more, as text";
     Rate: SIGNED, "an exact rate, as text";
     Timestamp: TIME, "a time in UTC (RFC 3339)";
+    TimeOfDay: "^[0-9]{2}:[0-9]{2}$", "a time of day on the exchange's clock, such as 09:30; 24:00 ends the day";
+    Day: "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "a day on the exchange's calendar";
 }
 
 /// A length of time as text, such as `250ms`, `5s` or `12h`: what stands in the place of [`std::time::Duration`].

@@ -145,7 +145,7 @@ async fn smallest(config: &Config, account: &AccountConfig, asset: &Asset) -> Re
     let half = quote.bid.decimal().checked_div(Decimal::TWO).and_then(|half| Price::new(half).ok());
     let price = half.and_then(|half| instrument.limit_price(half, Side::Buy)).ok_or("half its price is no valid price")?;
     // Half more than the smallest: whole lots are rounded down.
-    let lot = price.notional(instrument.min_quantity).map_err(|error| error.to_string())?;
+    let lot = instrument.notional(instrument.min_quantity, price).map_err(|error| error.to_string())?;
     let least = instrument.min_notional.max(lot).decimal();
     let notional = least.checked_mul(Decimal::new(15, 1)).and_then(|notional| Notional::new(notional.normalize()).ok());
     Ok((price, notional.ok_or("its smallest order is no amount")?))

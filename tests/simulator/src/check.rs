@@ -10,14 +10,14 @@ use omnivenue_core::ledger::{CapitalKey, Level, Scope};
 use omnivenue_core::model::close::Lot;
 use omnivenue_core::model::execution::{Protection, Reason};
 use omnivenue_core::model::exit::{ExitKind, Trigger};
-use omnivenue_core::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId};
+use omnivenue_core::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use omnivenue_core::model::movement::Movement;
 use omnivenue_core::model::number::{Amount, Factor, Notional, Quantity, SignedQuantity};
 use omnivenue_core::model::order::{FillReport, OrderState, Purpose};
 use omnivenue_core::model::signal::LegPolicy;
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::Resend;
-use omnivenue_paper::PlacementOutcome;
+use omnivenue_paper::{AccountTruth, PlacementOutcome, Server};
 
 use crate::world::{Stop, World};
 
@@ -403,7 +403,6 @@ pub(crate) fn strayed_exit(book: &Book) -> Option<Violation> {
 
 /// Quantities, fees and equity are the venue's, to the last digit.
 fn books_equal_venue(world: &World, book: &Book, found: &mut Vec<Violation>) {
-    let usdc: Asset = "USDC".parse().expect("a valid asset");
     let now = world.now();
     for wire in &world.wires {
         let mut medium = wire.open();
@@ -418,25 +417,38 @@ fn books_equal_venue(world: &World, book: &Book, found: &mut Vec<Violation>) {
                         .push(Violation::new("books equal venue", format!("{account} {symbol}: the venue has {theirs}, we have {ours:?}"))),
                 }
             }
-            let key = CapitalKey { account: account.clone(), deployment: None, currency: usdc.clone() };
-            let capital = book.ledger().money(&key).unwrap_or_default();
-            let fees = at_venue.fills.iter().try_fold(Amount::ZERO, |sum, fill| sum.plus(fill.fee.amount));
-            // What others paid before the account was first seen is in what it held then; its equity is compared below in any case.
-            let others = at_venue.fills.iter().any(|fill| fill.cause.is_some() || is_by_hand(fill));
-            if !others && fees.as_ref() != Ok(&capital.fees) {
-                found.push(Violation::new(
-                    "money is conserved",
-                    format!("{account}: fees are {fees:?} at the venue, {} here", capital.fees),
-                ));
-            }
-            let unrealized = book.ledger().unrealized(&key, |_, symbol| medium.server.mark(symbol, now.wall));
-            let funded = book.ledger().funds(account, &usdc);
-            let ours = book.ledger().equity(&key, funded, unrealized);
-            let theirs = medium.server.equity(account, &usdc, now.wall).ok();
-            if funded.is_some() && ours != theirs {
-                found.push(Violation::new("money is conserved", format!("{account}: equity is {theirs:?} at the venue, {ours:?} here")));
+            for currency in at_venue.balances.keys().filter(|currency| world.setup.rates.contains_key(*currency)) {
+                money_is_conserved((account, currency), at_venue, &mut medium.server, (book, now.wall), found);
             }
         }
+    }
+}
+
+/// Fees and equity of an account in one currency are the venue's.
+fn money_is_conserved(
+    (account, currency): (&AccountId, &Asset),
+    at_venue: &AccountTruth,
+    server: &mut Server,
+    (book, now): (&Book, Timestamp),
+    found: &mut Vec<Violation>,
+) {
+    let key = CapitalKey { account: account.clone(), deployment: None, currency: currency.clone() };
+    let capital = book.ledger().money(&key).unwrap_or_default();
+    let paid = at_venue.fills.iter().filter(|fill| fill.fee.asset == *currency);
+    let fees = paid.clone().try_fold(Amount::ZERO, |sum, fill| sum.plus(fill.fee.amount));
+    // What others paid before the account was first seen is in what it held then; its equity is compared below in any case.
+    let others = paid.clone().any(|fill| fill.cause.is_some() || is_by_hand(fill));
+    if !others && fees.as_ref() != Ok(&capital.fees) {
+        let words = format!("{account}: fees are {fees:?} {currency} at the venue, {} here", capital.fees);
+        found.push(Violation::new("money is conserved", words));
+    }
+    let unrealized = book.ledger().unrealized(&key, |_, symbol| server.mark(symbol, now));
+    let funded = book.ledger().funds(account, currency);
+    let ours = book.ledger().equity(&key, funded, unrealized);
+    let theirs = server.equity(account, currency, now).ok();
+    if funded.is_some() && ours != theirs {
+        let words = format!("{account}: equity is {theirs:?} {currency} at the venue, {ours:?} here");
+        found.push(Violation::new("money is conserved", words));
     }
 }
 
@@ -523,7 +535,7 @@ pub(crate) fn over_a_limit(setup: &Setup, book: &Book) -> Option<Violation> {
         {
             let scope = Scope { level: level.clone(), asset: asset.map(|asset| asset.parse().expect("a valid asset")) };
             let Some((limit, exposure)) = limit.zip(book.ledger().exposure(&scope)) else { continue };
-            let value = exposure.value(|_, _| None, |_| Some(Factor::ONE));
+            let value = exposure.value(|_, _| None, |currency| setup.rates.get(currency).copied());
             if value.as_ref().is_ok_and(|value| *value > limit) {
                 return Some(Violation::new("within limits", format!("{scope:?}: {value:?} is at stake, the limit is {limit}")));
             }
@@ -541,7 +553,15 @@ fn within_limits(world: &World, found: &mut Vec<Violation>) {
             if was_traded_on(world, account, false) {
                 continue;
             }
-            let cost = at_venue.positions.values().try_fold(Notional::ZERO, |sum, position| sum.plus(position.cost.magnitude()));
+            let rate = |symbol: &VenueSymbol| {
+                let venue = world.setup.accounts.get(account).and_then(|setup| world.setup.venues.get(&setup.venue));
+                let instrument = venue.and_then(|venue| venue.instruments.get(symbol));
+                instrument.and_then(|instrument| world.setup.rates.get(&instrument.settle)).copied().unwrap_or(Factor::ONE)
+            };
+            let cost = at_venue
+                .positions
+                .iter()
+                .try_fold(Notional::ZERO, |sum, (symbol, position)| sum.plus(position.cost.magnitude().times(rate(symbol))?));
             if cost.as_ref().is_ok_and(|cost| *cost > limit) {
                 found.push(Violation::new("within limits", format!("{account} holds {cost:?}, the limit is {limit}")));
             }

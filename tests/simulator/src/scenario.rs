@@ -8,6 +8,7 @@ use omnivenue_core::executor::{
 };
 use omnivenue_core::journal::{KillMode, KillScope, LossScope, OnBreach};
 use omnivenue_core::model::close::{CloseRequest, CloseTarget, Part};
+use omnivenue_core::model::contract::{Contract, MoneyRule};
 use omnivenue_core::model::ids::{AccountId, SignalId, VenueId};
 use omnivenue_core::model::instrument::{AssetMap, Side};
 use omnivenue_core::model::movement::FillCause;
@@ -131,7 +132,36 @@ impl Scenario {
         if ways.chance(60) {
             crate::routes::vary(&mut scenario, &mut ways);
         }
+        let mut coins = Random::new(seed ^ 0x636f_696e_7321);
+        if coins.chance(40) {
+            scenario.trade_in_coins(&mut coins);
+        }
         scenario
+    }
+
+    /// Bitcoin is traded in contracts that are not settled in dollars: inverse ones on every other exchange, quanto ones on the others.
+    fn trade_in_coins(&mut self, random: &mut Random) {
+        let money = MoneyRule::nearest(8);
+        for (index, exchange) in self.exchanges.iter_mut().enumerate() {
+            let inverse = index % 2 == 0;
+            let quanto = Contract::Quanto { multiplier: name("0.001"), money };
+            for spec in exchange.instruments.iter_mut().filter(|spec| spec.base.as_str() == "BTC") {
+                spec.contract = if inverse { Contract::Inverse { money } } else { quanto };
+                (spec.quote, spec.settle) = (name("USD"), name(if inverse { "BTC" } else { "COIN" }));
+                (spec.lot_size, spec.min_quantity) = {
+                    let lot = name(if inverse { "10" } else { "0.1" });
+                    (lot, lot)
+                };
+            }
+            for balances in exchange.accounts.values_mut() {
+                balances.extend([(name("BTC"), name("0.25")), (name("COIN"), name("10000"))]);
+            }
+            if random.chance(50) {
+                let every = Duration::from_millis(4_000 + random.below(9_000));
+                exchange.funding.insert(name("BTC"), Funding { rate: name("0.00037"), every, series: None });
+            }
+        }
+        self.setup.rates.extend([(name("USD"), Factor::ONE), (name("BTC"), name("40000")), (name("COIN"), Factor::ONE)]);
     }
 
     /// Signals of one agent wait for a person, who answers most of them: in time or too late, yes or no.
@@ -158,7 +188,7 @@ impl Scenario {
         for exchange in &mut self.exchanges {
             if random.chance(30) {
                 let every = Duration::from_millis(4_000 + random.below(9_000));
-                exchange.funding.insert(name("HYPE"), Funding { rate: name("0.00037"), every });
+                exchange.funding.insert(name("HYPE"), Funding { rate: name("0.00037"), every, series: None });
             }
         }
         let last = self.script.last().map_or(0, |(at, _)| *at);

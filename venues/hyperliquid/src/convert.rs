@@ -1,5 +1,6 @@
 //! Between the venue's words and ours. Pure: no network, no clock.
 
+use omnivenue_core::model::contract::Contract;
 use omnivenue_core::model::ids::{Asset, ClientOrderId, VenueId, VenueOrderId, VenueSymbol};
 use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market, PriceRule, Rounding, Side};
 use omnivenue_core::model::number::{Amount, Leverage, Price, Quantity, Rate, SignedQuantity};
@@ -90,7 +91,7 @@ fn nines(digits: u32) -> Decimal {
 /// have two decimals more. Coins with few decimals of size are cheap and traded by the million; those with many are dear.
 fn bounds(market: Market, sz_decimals: u32) -> (Decimal, Decimal) {
     let price_digits = match market {
-        Market::Perp => 7,
+        Market::Perp | Market::Future => 7,
         Market::Spot => 5 + sz_decimals.min(3),
     };
     let total = if market == Market::Spot { 15 } else { 17 };
@@ -126,6 +127,11 @@ fn instrument(venue: &VenueId, market: Market, names: &Names<'_>, sz_decimals: u
         max_price: Price::new(max_price).map_err(number)?,
         max_leverage: Leverage::new(Decimal::from(max_leverage)).map_err(number)?,
         taker_fee: if market == Market::Spot { spot_fee } else { perp_fee }.parse::<Rate>().expect("a fee rate"),
+        contract: Contract::Linear,
+        contract_size: None,
+        expiry: None,
+        hours: None,
+        maintenance_margin: None,
     };
     Instrument::new(spec).map_err(|error| wrong(error.to_string()))
 }

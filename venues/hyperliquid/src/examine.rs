@@ -126,7 +126,7 @@ fn mode_of(mode: &str) -> Finding {
 async fn funds(account: &HyperliquidAccount) -> Vec<Finding> {
     let (client, user) = (account.client(), account.user());
     match account.market() {
-        Market::Perp => match client.clearinghouse(user, PURPOSE).await {
+        Market::Perp | Market::Future => match client.clearinghouse(user, PURPOSE).await {
             Ok(state) => {
                 let held = state.asset_positions.iter().map(|held| {
                     let leverage = &held.position.leverage;

@@ -123,7 +123,7 @@ fn unreadable(account: &HyperliquidAccount, error: ConvertError) -> VenueError {
 async fn funds(account: &HyperliquidAccount) -> Result<AccountSnapshot, VenueError> {
     let client = account.client();
     match account.market() {
-        Market::Perp => {
+        Market::Perp | Market::Future => {
             let state = client.clearinghouse(account.user(), PURPOSE).await?;
             note_leverage(account, &state);
             perp_funds(&state).map_err(|error| unreadable(account, error))

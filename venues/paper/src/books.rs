@@ -9,6 +9,7 @@ use omnivenue_core::model::number::{Amount, Factor, Leverage, Notional, NumberEr
 use omnivenue_core::model::order::{Fee, FillReport, OrderReport, OrderStatus};
 use omnivenue_core::model::time::Timestamp;
 
+use crate::contracts;
 use crate::wire::PlaceOrder;
 
 /// The whole truth of the exchange at one instant.
@@ -27,7 +28,7 @@ pub struct AccountTruth {
     pub deposits: BTreeMap<Asset, Amount>,
     /// Settled: deposits, plus realized PnL, less fees; on spot the holdings.
     pub balances: BTreeMap<Asset, Amount>,
-    /// Positions of perpetuals, flat ones included once they existed.
+    /// Positions of perpetuals and dated futures, flat ones included once they existed.
     pub positions: BTreeMap<VenueSymbol, Position>,
     /// Every order ever accepted, in order of acceptance.
     pub orders: Vec<Order>,
@@ -42,7 +43,7 @@ pub struct AccountTruth {
 pub struct Position {
     /// Positive is long.
     pub quantity: SignedQuantity,
-    /// What the open quantity cost: positive when paid (long), negative when received (short); in the settlement currency.
+    /// What the open quantity was worth when it was traded: positive of a long position, negative of a short one; in the settlement currency.
     pub cost: Amount,
     /// All profit and loss booked so far, before fees.
     pub realized: Amount,
@@ -161,7 +162,7 @@ impl AccountTruth {
         self.balances.get(asset).copied().unwrap_or_default()
     }
 
-    /// The position in a perpetual; flat when there never was one.
+    /// The position in a contract; flat when there never was one.
     #[must_use]
     pub fn position(&self, symbol: &VenueSymbol) -> Position {
         self.positions.get(symbol).copied().unwrap_or(Position::FLAT)
@@ -170,15 +171,16 @@ impl AccountTruth {
     /// Computes what a trade changes, without changing it.
     pub(crate) fn book(&self, spec: &InstrumentSpec, trade: Trade) -> Result<Booking, NumberError> {
         match spec.market {
-            Market::Perp => self.book_perp(spec, trade),
+            Market::Perp | Market::Future => self.book_contract(spec, trade),
             Market::Spot => self.book_spot(spec, trade),
         }
     }
 
-    fn book_perp(&self, spec: &InstrumentSpec, trade: Trade) -> Result<Booking, NumberError> {
-        let fee = share(trade.price.notional(trade.quantity)?, trade.fee_rate)?;
+    fn book_contract(&self, spec: &InstrumentSpec, trade: Trade) -> Result<Booking, NumberError> {
+        let worth = contracts::worth(spec, trade.quantity, trade.price)?;
+        let fee = contracts::fee(spec, worth, trade.fee_rate)?;
         let before = self.position(&spec.symbol);
-        let position = before.after(trade, scale(spec))?;
+        let position = before.after(spec, trade, worth)?;
         let profit = position.realized.minus(before.realized)?;
         let balance = self.balance(&spec.settle).plus(profit)?.minus(fee)?;
         Ok(Booking {
@@ -210,12 +212,12 @@ impl Position {
     /// No position.
     pub const FLAT: Self = Self { quantity: SignedQuantity::ZERO, cost: Amount::ZERO, realized: Amount::ZERO, leverage: Leverage::ONE };
 
-    /// What it is worth at a price: positive for a long position, negative for a short one.
+    /// What it is worth at a price, in the settlement currency: positive for a long position, negative for a short one.
     ///
     /// # Errors
     /// [`NumberError::Overflow`] when the exact product does not fit.
-    pub fn value(&self, mark: Price) -> Result<Amount, NumberError> {
-        let value = mark.notional(self.quantity.magnitude())?.amount();
+    pub fn value(&self, spec: &InstrumentSpec, mark: Price) -> Result<Amount, NumberError> {
+        let value = contracts::worth(spec, self.quantity.magnitude(), mark)?.amount();
         Ok(if self.quantity.is_short() { -value } else { value })
     }
 
@@ -223,25 +225,29 @@ impl Position {
     ///
     /// # Errors
     /// [`NumberError::Overflow`] when the exact result does not fit.
-    pub fn unrealized(&self, mark: Price) -> Result<Amount, NumberError> {
-        self.value(mark)?.minus(self.cost)
+    pub fn unrealized(&self, spec: &InstrumentSpec, mark: Price) -> Result<Amount, NumberError> {
+        let grown = self.value(spec, mark)?.minus(self.cost)?;
+        Ok(if contracts::gains_as_worth_falls(spec) { -grown } else { grown })
     }
 
-    /// The position after a trade. What is closed takes its share of the cost with it; the rest of the cost stays, so that
-    /// nothing is lost to rounding.
-    fn after(self, trade: Trade, scale: u32) -> Result<Self, NumberError> {
+    /// The position after a trade that is worth `worth`. What is closed takes its share of the cost with it; the rest of the cost stays, so that
+    /// nothing is lost to rounding. What a trade through zero opens costs what it is worth beyond what it closes.
+    fn after(self, spec: &InstrumentSpec, trade: Trade, worth: Notional) -> Result<Self, NumberError> {
         let long = trade.side.is_buy();
         let opposite = if long { self.quantity.is_short() } else { self.quantity.is_long() };
         let held = self.quantity.magnitude();
         let closed = if opposite { held.min(trade.quantity) } else { Quantity::ZERO };
         let opened = trade.quantity.minus(closed)?;
-        let released = apportion(self.cost, closed, held, scale);
-        let received = signed(trade.price.notional(closed)?, !long);
-        let paid = signed(trade.price.notional(opened)?, long);
+        let released = apportion(self.cost, closed, held, scale(spec));
+        let worth_of_closed = if opened.is_zero() { worth } else { contracts::worth(spec, closed, trade.price)? };
+        let received = signed(worth_of_closed, !long);
+        let paid = if long { worth.amount().minus(worth_of_closed.amount())? } else { worth_of_closed.amount().minus(worth.amount())? };
+        let gained = received.minus(released)?;
+        let gained = if contracts::gains_as_worth_falls(spec) { -gained } else { gained };
         Ok(Self {
             quantity: self.quantity.plus(trade.quantity.signed(long))?,
             cost: self.cost.minus(released)?.plus(paid)?,
-            realized: self.realized.plus(received)?.minus(released)?,
+            realized: self.realized.plus(gained)?,
             leverage: if opened.is_zero() { self.leverage } else { trade.leverage },
         })
     }
@@ -253,6 +259,9 @@ fn signed(value: Notional, positive: bool) -> Amount {
 
 /// Decimals of the cost that stays with what remains open.
 fn scale(spec: &InstrumentSpec) -> u32 {
+    if let Some(money) = spec.contract.money() {
+        return money.scale;
+    }
     let tick = spec.price_rule.tick_size.map_or(0, |tick| tick.decimal().scale());
     tick.max(spec.price_rule.decimals.unwrap_or(0)) + spec.lot_size.decimal().scale()
 }
@@ -294,7 +303,16 @@ mod tests {
     }
 
     fn run(trades: &[&str]) -> (String, String, String) {
-        let position = trades.iter().fold(Position::FLAT, |position, text| position.after(trade(text), 4).unwrap());
+        let spec = InstrumentSpec {
+            price_rule: omnivenue_core::model::instrument::PriceRule { decimals: Some(4), ..Default::default() },
+            lot_size: "1".parse().unwrap(),
+            ..crate::Config::hyperliquid_like().instruments[0].clone()
+        };
+        let after = |position: Position, text: &&str| {
+            let trade = trade(text);
+            position.after(&spec, trade, contracts::worth(&spec, trade.quantity, trade.price).unwrap()).unwrap()
+        };
+        let position = trades.iter().fold(Position::FLAT, after);
         (position.quantity.to_string(), position.cost.to_string(), position.realized.to_string())
     }
 

@@ -91,16 +91,7 @@ impl Candles {
     /// # Errors
     /// [`CandleError`] names the file, the line, the column, the value and what fits.
     pub fn read(file: &Path) -> Result<Self, CandleError> {
-        let failed = |source| CandleError::Io { file: file.to_owned(), source };
-        let mut text = String::new();
-        let mut raw = File::open(file).map_err(failed)?;
-        if file.extension().is_some_and(|extension| extension == "gz") {
-            let gzip = |source| CandleError::Gzip { file: file.to_owned(), source };
-            MultiGzDecoder::new(raw).read_to_string(&mut text).map_err(gzip)?;
-        } else {
-            raw.read_to_string(&mut text).map_err(failed)?;
-        }
-        Table { file }.parse(&text)
+        Table { file }.parse(&read_text(file)?)
     }
 
     /// How many there are.
@@ -122,6 +113,20 @@ impl Candles {
     pub const fn step_ms(&self) -> u64 {
         self.step_ms
     }
+}
+
+/// The text of a file, or of a gzip of one.
+pub(crate) fn read_text(file: &Path) -> Result<String, CandleError> {
+    let failed = |source| CandleError::Io { file: file.to_owned(), source };
+    let mut text = String::new();
+    let mut raw = File::open(file).map_err(failed)?;
+    if file.extension().is_some_and(|extension| extension == "gz") {
+        let gzip = |source| CandleError::Gzip { file: file.to_owned(), source };
+        MultiGzDecoder::new(raw).read_to_string(&mut text).map_err(gzip)?;
+    } else {
+        raw.read_to_string(&mut text).map_err(failed)?;
+    }
+    Ok(text)
 }
 
 struct Row {

@@ -12,7 +12,7 @@ use omnivenue_core::venue::{Capabilities, ExitCapabilities, OrderCapabilities, P
 use serde::{Deserialize, Serialize};
 
 use crate::faults::FaultConfig;
-use crate::outside::Funding;
+use crate::funding::{Funding, RATE_DECIMALS};
 
 /// One simulated exchange. Which position model it has follows from its instruments: perpetuals are net positions, spot is holdings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,7 +197,7 @@ impl Config {
             if !perpetual {
                 return Err(format!("funding: {symbol} is no perpetual of instruments"));
             }
-            if funding.rate.decimal().scale() > 8 {
+            if funding.rate.decimal().scale() > RATE_DECIMALS {
                 return Err(format!("funding: rate of {symbol} is {}, but may have at most 8 decimals", funding.rate));
             }
             if funding.every < Duration::from_secs(1) {
@@ -211,8 +211,8 @@ impl Config {
         let spot = self.capabilities().positions == PositionModel::Holdings;
         let mut bases = BTreeSet::new();
         for spec in &self.instruments {
-            if spot && spec.market == Market::Perp {
-                return Err(format!("instruments: {} is a perpetual beside spot instruments; make two venues of them", spec.symbol));
+            if spot && spec.market.is_margined() {
+                return Err(format!("instruments: {} is a contract beside spot instruments; make two venues of them", spec.symbol));
             }
             if spot && !bases.insert(&spec.base) {
                 return Err(format!(
@@ -222,12 +222,6 @@ impl Config {
             }
             if spot && spec.quote == spec.base {
                 return Err(format!("instruments: {} trades {} for itself", spec.symbol, spec.base));
-            }
-            if !spot && spec.settle != spec.quote {
-                return Err(format!(
-                    "instruments: {} settles in {}, but only its quote currency {} is supported",
-                    spec.symbol, spec.settle, spec.quote
-                ));
             }
         }
         if spot && self.orders.reduce_only {
@@ -301,7 +295,7 @@ mod tests {
 
     #[test]
     fn presets_are_valid_and_read_back() {
-        for config in [Config::hyperliquid_like(), Config::ostium_like(), Config::spot_like()] {
+        for config in [Config::hyperliquid_like(), Config::ostium_like(), Config::coin_like(), Config::spot_like()] {
             config.check().unwrap();
             let text = serde_json::to_string(&config).unwrap();
             assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
@@ -314,7 +308,7 @@ mod tests {
         check(|c| c.instruments[0].venue = "okx".parse().unwrap(), "must say hyperliquid");
         check(|c| c.instruments[1].symbol = c.instruments[0].symbol.clone(), "is there twice");
         check(|c| c.instruments[1].market = Market::Spot, "make two venues of them");
-        check(|c| c.instruments[0].settle = "BTC".parse().unwrap(), "only its quote currency USDC");
+        check(|c| c.instruments[0].settle = "BTC".parse().unwrap(), "settles in its quote currency");
         check(|c| drop(c.prices.pop_first()), "prices has no BTC");
         check(|c| drop(c.prices.insert("X".parse().unwrap(), PriceSource::Fixed { price: "1".parse().unwrap() })), "no instrument of it");
         check(|c| c.spread = "0.5".parse().unwrap(), "spread is 0.5, but must be at most 0.1");

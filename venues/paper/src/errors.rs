@@ -37,7 +37,8 @@ pub(crate) const fn kind(code: RefusalCode) -> ErrorKind {
         | RefusalCode::ReduceOnly
         | RefusalCode::PostOnly
         | RefusalCode::BadTrigger
-        | RefusalCode::TooManyTriggers => ErrorKind::InvalidRequest,
+        | RefusalCode::TooManyTriggers
+        | RefusalCode::NotTrading => ErrorKind::InvalidRequest,
         RefusalCode::UnknownAccount => ErrorKind::Unauthorized,
         RefusalCode::UnknownSymbol | RefusalCode::UnknownOrder => ErrorKind::NotFound,
         RefusalCode::Expired => ErrorKind::Expired,

@@ -11,6 +11,8 @@ use omnivenue_core::venue::{Absence, Quote, Resend};
 
 use crate::books::{Order, bound};
 use crate::config::{Config, ConfigError};
+use crate::expiry;
+use crate::funding::{FundingRates, open_rates};
 use crate::funds::Valuation;
 use crate::market::{Market, Sources, open_sources};
 use crate::matching::done;
@@ -52,6 +54,7 @@ pub struct Exchange {
     pub(crate) config: Arc<Config>,
     pub(crate) market: Market,
     pub(crate) state: State,
+    pub(crate) rates: FundingRates,
     pub(crate) updates: Vec<(AccountId, OrderReport)>,
 }
 
@@ -70,7 +73,8 @@ impl Exchange {
         let instruments = config.check()?;
         state.fits(&config, &instruments)?;
         let market = Market::new(&config, instruments, sources, state.epoch());
-        let mut exchange = Self { config, market, state, updates: Vec::new() };
+        let rates = open_rates(&config)?;
+        let mut exchange = Self { config, market, state, rates, updates: Vec::new() };
         for (account, deposits) in exchange.config.accounts.clone() {
             if exchange.state.account(&account).is_none() {
                 exchange.state.record(Change::Opened { account, deposits });
@@ -174,9 +178,15 @@ impl Exchange {
         let unknown = || (RefusalCode::UnknownSymbol, format!("{} is not traded here", place.symbol));
         let instrument = self.market.instrument(&place.symbol).ok_or_else(unknown)?;
         rules::check_numbers(place, instrument)?;
+        expiry::check_open(place, instrument, now)?;
         if let Some(trigger) = place.trigger {
             // It need not trade now: the last mark there was will do.
             return triggers::check_waits(place.side, trigger, *marks.get(&place.symbol).ok_or_else(no_price)?);
+        }
+        if !instrument.is_open(now) {
+            // It rests until the session, at its own price.
+            rules::check_notional(place, instrument, bound(place))?;
+            return Valuation { specs: self.specs(), marks }.check(&state.truth, &state.open_orders(), place, bound(place));
         }
         let quote = quote.ok_or_else(no_price)?;
         let taken = self.market.taker_price(&quote, place.side).ok_or_else(no_price)?;

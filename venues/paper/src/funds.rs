@@ -6,7 +6,8 @@ use omnivenue_core::model::ids::{Asset, VenueSymbol};
 use omnivenue_core::model::instrument::{InstrumentSpec, Market};
 use omnivenue_core::model::number::{Amount, NumberError, Price, Quantity};
 
-use crate::books::{AccountTruth, Order, amount_of, share};
+use crate::books::{AccountTruth, Order, amount_of};
+use crate::contracts;
 use crate::rules::Refused;
 use crate::wire::{PlaceOrder, RefusalCode};
 
@@ -24,7 +25,7 @@ impl Valuation<'_> {
             if let Some((spec, mark)) = self.of(symbol)
                 && spec.settle == *asset
             {
-                equity = equity.plus(position.unrealized(mark)?)?;
+                equity = equity.plus(position.unrealized(spec, mark)?)?;
             }
         }
         for (symbol, spec) in &self.specs {
@@ -49,7 +50,7 @@ impl Valuation<'_> {
             return Err((RefusalCode::UnknownSymbol, format!("{} is not traded here", place.symbol)));
         };
         let (asset, needed, free) = match spec.market {
-            Market::Perp => self.margin(account, open, place, price, spec),
+            Market::Perp | Market::Future => self.margin(account, open, place, price, spec),
             Market::Spot => holdings(account, open, place, price, spec),
         }
         .map_err(|e| (RefusalCode::BadQuantity, e.to_string()))?;
@@ -73,22 +74,22 @@ impl Valuation<'_> {
         if place.reduce_only || growth.is_zero() {
             return Ok((&spec.settle, Amount::ZERO, Amount::ZERO));
         }
-        let fee = share(price.notional(place.quantity)?, spec.taker_fee)?;
-        let needed = price.notional(growth)?.margin(place.leverage)?.amount().plus(fee.max(Amount::ZERO))?;
+        let fee = contracts::fee(spec, contracts::worth(spec, place.quantity, price)?, spec.taker_fee)?;
+        let needed = contracts::worth(spec, growth, price)?.margin(place.leverage)?.amount().plus(fee.max(Amount::ZERO))?;
         let mut free = self.equity(account, &spec.settle)?;
         for (symbol, position) in &account.positions {
             if let Some((other, mark)) = self.of(symbol)
                 && other.settle == spec.settle
             {
-                free = free.minus(mark.notional(position.quantity.magnitude())?.margin(position.leverage)?.amount())?;
+                free = free.minus(contracts::worth(other, position.quantity.magnitude(), mark)?.margin(position.leverage)?.amount())?;
             } else if self.specs.get(symbol).is_some_and(|other| other.settle == spec.settle) {
                 // Without a price yet, as after a restart on live prices, it is worth what it cost.
                 free = free.minus(position.cost.magnitude().margin(position.leverage)?.amount())?;
             }
         }
         for order in open.iter().filter(|order| !order.place.reduce_only) {
-            if self.specs.get(&order.place.symbol).is_some_and(|other| other.settle == spec.settle) {
-                free = free.minus(order.bound().notional(order.remaining())?.margin(order.place.leverage)?.amount())?;
+            if let Some(other) = self.specs.get(&order.place.symbol).filter(|other| other.settle == spec.settle) {
+                free = free.minus(contracts::worth(other, order.remaining(), order.bound())?.margin(order.place.leverage)?.amount())?;
             }
         }
         Ok((&spec.settle, needed, free))

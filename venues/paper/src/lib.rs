@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod contracts;
 mod presets;
 
 mod candles;
@@ -10,6 +11,8 @@ mod random;
 
 mod books;
 mod exchange;
+mod expiry;
+mod funding;
 mod funds;
 mod market;
 mod matching;
@@ -41,8 +44,8 @@ pub use self::candles::{CandleError, Candles};
 pub use self::config::{Config, ConfigError, Latency, PriceSource};
 pub use self::exchange::{Burn, Exchange, PaperError};
 pub use self::faults::{FaultConfig, FaultKind};
+pub use self::funding::Funding;
 pub use self::link::{Link, LinkError};
-pub use self::outside::Funding;
 pub use self::presets::LeftOut;
 pub use self::prices::Prices;
 pub use self::probe::{Question, probe};

@@ -76,8 +76,11 @@ impl Market {
 
     /// Bid and ask: on the price rule and apart by at least the spread where the exchange makes the price, as the real venue
     /// gave them where it is live, unless it gave their middle only. `None` where the price has left what the instrument allows, or is too
-    /// old.
+    /// old, and while the instrument does not trade.
     pub(crate) fn quote(&mut self, symbol: &VenueSymbol, now: Timestamp) -> Option<Quote> {
+        if !self.instruments.get(symbol)?.is_open(now) {
+            return None;
+        }
         if let Source::Live(live) = self.prices.get(symbol)? {
             let quote = live.quote(now)?.clone();
             return if quote.bid < quote.ask { Some(quote) } else { self.around(symbol, quote.bid, quote.at) };

@@ -1,79 +1,19 @@
-//! What happens to an account without its owner's program: funding, deposits, a trade by another hand, a liquidation.
-
-use std::time::Duration;
+//! What happens to an account without its owner's program: deposits, a trade by another hand, a liquidation.
 
 use omnivenue_core::model::ids::{AccountId, Asset, MovementId, VenueSymbol};
-use omnivenue_core::model::instrument::{Market, Side};
+use omnivenue_core::model::instrument::Side;
 use omnivenue_core::model::movement::{FillCause, Movement, MovementKind};
-use omnivenue_core::model::number::{Amount, Quantity, Rate};
+use omnivenue_core::model::number::{Amount, Quantity};
 use omnivenue_core::model::order::{FillReport, OrderReport};
-use omnivenue_core::model::time::{Timestamp, duration_text};
-use serde::{Deserialize, Serialize};
+use omnivenue_core::model::time::Timestamp;
 
-use crate::books::{Trade, share};
+use crate::books::Trade;
 use crate::exchange::{Exchange, unknown_account};
 use crate::rules::Refused;
 use crate::state::Change;
 use crate::wire::{PlaceOrder, Refusal, RefusalCode};
 
-/// Funding by schedule: at every whole multiple of the interval since the exchange's epoch, for as long as it runs. What would have been due
-/// while it did not run is not paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Funding {
-    /// What longs pay shorts each time, as a share of the position's worth; negative is the other way round. At most 8 decimals.
-    pub rate: Rate,
-    /// From one payment to the next; at least a second.
-    #[serde(with = "duration_text")]
-    pub every: Duration,
-}
-
-impl Funding {
-    /// The first payment after an instant.
-    pub(crate) fn next(&self, epoch: Timestamp, after: Timestamp) -> Timestamp {
-        let every = i64::try_from(self.every.as_micros()).unwrap_or(i64::MAX).max(1);
-        let passed = after.as_micros().saturating_sub(epoch.as_micros()).max(0) / every;
-        Timestamp::from_micros(epoch.as_micros().saturating_add((passed + 1).saturating_mul(every)))
-    }
-}
-
 impl Exchange {
-    /// When funding is due next after an instant.
-    pub(crate) fn next_funding(&self, after: Timestamp) -> Option<Timestamp> {
-        self.config.funding.values().map(|funding| funding.next(self.state.epoch(), after)).min()
-    }
-
-    /// Pays the funding that is due at this very instant.
-    pub(crate) fn pay_due(&mut self, now: Timestamp) {
-        let before = Timestamp::from_micros(now.as_micros() - 1);
-        let epoch = self.state.epoch();
-        let due: Vec<(VenueSymbol, Rate)> = self
-            .config
-            .funding
-            .iter()
-            .filter(|(_, funding)| funding.next(epoch, before) == now)
-            .map(|(symbol, funding)| (symbol.clone(), funding.rate))
-            .collect();
-        due.into_iter().for_each(|(symbol, rate)| drop(self.pay_funding(now, &symbol, rate)));
-    }
-
-    /// Has every position in an instrument pay or receive funding now, at the price at which positions are valued. Returns who paid or received
-    /// how much; without a price nothing is paid.
-    pub fn pay_funding(&mut self, now: Timestamp, symbol: &VenueSymbol, rate: Rate) -> Vec<(AccountId, Movement)> {
-        let Some(mark) = self.market.mark(symbol, now) else { return Vec::new() };
-        let Some(settle) = self.market.instrument(symbol).map(|instrument| instrument.settle.clone()) else { return Vec::new() };
-        let held: Vec<_> = self.state.accounts().map(|(id, account)| (id.clone(), account.truth.position(symbol).quantity)).collect();
-        let mut paid = Vec::new();
-        for (account, quantity) in held.into_iter().filter(|(_, quantity)| !quantity.is_zero()) {
-            let Ok(due) = mark.notional(quantity.magnitude()).and_then(|worth| share(worth, rate)) else { continue };
-            let amount = if quantity.is_long() { -due } else { due };
-            if let Ok(movement) = self.move_money(now, &account, &settle, amount, (MovementKind::Funding, Some(symbol))) {
-                paid.push((account, movement));
-            }
-        }
-        paid
-    }
-
     /// Moves money into an account (positive) or out of it, whatever it then can carry.
     ///
     /// # Errors
@@ -129,7 +69,7 @@ impl Exchange {
         Ok(self.accept(now, account, &place, &wire, &mut |_| false))
     }
 
-    /// Closes a position in a perpetual by force, all of it unless a quantity is given, at the price at which positions are valued and at the
+    /// Closes a position in a contract by force, all of it unless a quantity is given, at the price at which positions are valued and at the
     /// fee of an order that takes liquidity. The trade has no order that anybody placed.
     ///
     /// # Errors
@@ -145,8 +85,8 @@ impl Exchange {
         let refusal = |code, message: &str| Refusal { code, message: message.to_owned(), at: now };
         let held = self.known(now, account)?.truth.position(symbol);
         let instrument = self.market.instrument(symbol).cloned();
-        let instrument = instrument.filter(|instrument| instrument.market == Market::Perp);
-        let instrument = instrument.ok_or_else(|| refusal(RefusalCode::UnknownSymbol, "it is no perpetual that is traded here"))?;
+        let instrument = instrument.filter(|instrument| instrument.market.is_margined());
+        let instrument = instrument.ok_or_else(|| refusal(RefusalCode::UnknownSymbol, "it is no contract that is traded here"))?;
         let price = self.market.mark(symbol, now).ok_or_else(|| refusal(RefusalCode::NoPrice, "it has no price at present"))?;
         let quantity = quantity.unwrap_or(held.quantity.magnitude()).min(held.quantity.magnitude());
         if quantity.is_zero() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use omnivenue_core::model::contract::{Contract, MoneyRule};
 use omnivenue_core::model::ids::{AccountId, Asset, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market, PriceRule};
 use omnivenue_core::model::number::{Amount, Fraction, Rate};
@@ -57,6 +58,11 @@ impl Row {
             max_price: constant(self.max_price),
             max_leverage: constant(self.max_leverage),
             taker_fee: constant(taker_fee),
+            contract: Contract::Linear,
+            contract_size: None,
+            expiry: None,
+            hours: None,
+            maintenance_margin: None,
         }
     }
 }
@@ -130,6 +136,39 @@ impl Config {
         ];
         let preset = preset("ostium", Market::Perp, &rows, "5", "0.0005", after_proof(true));
         Self { exits: Some(exits(false)), ..preset }
+    }
+
+    /// Perpetuals that are margined and settled in bitcoin, as BitMEX had them: XBTUSD is inverse, one dollar a contract in lots of 100; ETHUSD is
+    /// quanto, 100 satoshi per dollar and contract. What a trade is worth is rounded to the nearest satoshi. Otherwise like
+    /// [`Config::hyperliquid_like`]. (BitMEX, "XBTUSD" and "ETHUSD" contract specifications.)
+    #[must_use]
+    pub fn coin_like() -> Self {
+        let money = MoneyRule::nearest(8);
+        let quanto = Contract::Quanto { multiplier: constant("0.000001"), money };
+        let rows = [
+            (Row::new("XBTUSD", "BTC", tick("0.5"), ["100", "1000000", "100", "97000"]), Contract::Inverse { money }),
+            (Row::new("ETHUSD", "ETH", tick("0.05"), ["1", "100000", "50", "3400"]), quanto),
+        ];
+        let base = Self::hyperliquid_like();
+        let spec = |(row, contract): &(Row, Contract)| InstrumentSpec {
+            quote: constant("USD"),
+            settle: constant("BTC"),
+            contract: *contract,
+            contract_size: Some(constant("1")),
+            maintenance_margin: Some(constant("0.005")),
+            ..row.spec("coin", Market::Perp, "0", "0.0005")
+        };
+        let walk = |(seed, (row, _)): (u64, &(Row, Contract))| {
+            let source = PriceSource::Walk { seed, start: constant(row.start), step: constant("0.0004"), every: quarter_second() };
+            (constant(row.symbol), source)
+        };
+        Self {
+            id: constant("coin"),
+            instruments: rows.iter().map(spec).collect(),
+            prices: (11..).zip(&rows).map(walk).collect(),
+            maker_fee: constant("0.0002"),
+            ..base
+        }
     }
 
     /// A spot exchange: holdings, fees in the base asset on buys, no reduce-only, requests that may be taken twice.

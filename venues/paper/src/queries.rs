@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use omnivenue_core::model::ids::{AccountId, Asset, ClientOrderId, VenueSymbol};
-use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market};
+use omnivenue_core::model::instrument::{Instrument, InstrumentSpec};
 use omnivenue_core::model::number::{Amount, NumberError, Price};
 use omnivenue_core::model::order::{Balance, FillReport, NetPosition, OrderReport, OrderStatus};
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{AccountSnapshot, Quote};
 
 use crate::books::{Order, Truth};
+use crate::contracts;
 use crate::exchange::{Exchange, unknown_account};
 use crate::funds::Valuation;
 use crate::state::AccountState;
@@ -125,7 +126,9 @@ impl Exchange {
         let held = self.market.instruments().filter_map(|instrument| Some((instrument, state.held(instrument)?)));
         let position = |instrument: &Instrument, quantity| {
             let symbol = instrument.symbol.clone();
-            let cost = (instrument.market == Market::Perp).then(|| state.truth.position(&symbol).cost);
+            let cost = instrument.market.is_margined().then(|| state.truth.position(&symbol).cost);
+            // Told as clients sign it: what was paid is positive, and for inverse contracts coins are received.
+            let cost = cost.map(|cost| if contracts::gains_as_worth_falls(instrument) { -cost } else { cost });
             NetPosition { symbol, quantity, cost }
         };
         held.map(|(instrument, quantity)| position(instrument, quantity)).collect()

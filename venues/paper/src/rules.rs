@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use omnivenue_core::model::contract::Contract;
 use omnivenue_core::model::instrument::Instrument;
-use omnivenue_core::model::number::Price;
+use omnivenue_core::model::number::{Notional, Price};
 use omnivenue_core::model::signal::{OrderType, TimeInForce};
 use omnivenue_core::model::time::Timestamp;
 use omnivenue_core::venue::{Absence, NonceRule, OrderCapabilities};
 
+use crate::contracts;
 use crate::triggers;
 use crate::wire::{PlaceOrder, RefusalCode};
 
@@ -105,9 +107,15 @@ fn check_price(price: Price, instrument: &Instrument) -> Result<(), Refused> {
 
 /// The smallest order, at the price at which it would trade or rest.
 pub(crate) fn check_notional(place: &PlaceOrder, instrument: &Instrument, price: Price) -> Result<(), Refused> {
-    let notional = price.notional(place.quantity).map_err(|e| (RefusalCode::BadQuantity, e.to_string()))?;
+    let (notional, currency) = match instrument.contract {
+        Contract::Linear => (price.notional(place.quantity), &instrument.quote),
+        // It is a number of quote units in size, whatever the price.
+        Contract::Inverse { .. } => (Notional::new(place.quantity.decimal()), &instrument.quote),
+        Contract::Quanto { .. } => (contracts::worth(instrument, place.quantity, price), &instrument.settle),
+    };
+    let notional = notional.map_err(|e| (RefusalCode::BadQuantity, e.to_string()))?;
     if !place.reduce_only && notional < instrument.min_notional {
-        let message = format!("notional {notional} must be at least {} {}", instrument.min_notional, instrument.quote);
+        let message = format!("notional {notional} must be at least {} {currency}", instrument.min_notional);
         return Err((RefusalCode::MinNotional, message));
     }
     Ok(())

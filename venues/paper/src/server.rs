@@ -128,6 +128,9 @@ impl Server {
             silent_until: Timestamp::EPOCH,
             failure: None,
         };
+        // What expired while it did not run is settled first of all.
+        server.exchange.settle_expired(now);
+        server.flush(Duration::ZERO);
         if waiting {
             server.schedule(now, Event::Wake);
         }
@@ -156,8 +159,16 @@ impl Server {
         while let Some(next) = self.next_wakeup().filter(|next| *next <= now) {
             let price_changed = self.next_match() == Some(next);
             let funding_due = self.exchange.next_funding(self.now) == Some(next);
+            let expiry_due = self.exchange.next_expiry(self.now) == Some(next);
             self.now = next;
-            if funding_due {
+            if expiry_due {
+                // Funding of that instant is paid before.
+                if funding_due {
+                    self.exchange.pay_due(next);
+                }
+                self.exchange.settle_expired(next);
+                self.flush(Duration::ZERO);
+            } else if funding_due {
                 self.exchange.pay_due(next);
                 self.flush(Duration::ZERO);
             } else if price_changed {
@@ -175,7 +186,8 @@ impl Server {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let event = self.events.first_key_value().map(|((at, _), _)| *at);
-        event.into_iter().chain(self.next_match()).chain(self.exchange.next_funding(self.now)).min()
+        let due = [self.next_match(), self.exchange.next_funding(self.now), self.exchange.next_expiry(self.now)];
+        event.into_iter().chain(due.into_iter().flatten()).min()
     }
 
     /// When a change of price may match an order that rests. On a tie it comes before what arrives at that instant.

@@ -306,7 +306,7 @@ impl AccountState {
     /// What is held of an instrument, unless it is nothing.
     pub(crate) fn held(&self, instrument: &Instrument) -> Option<SignedQuantity> {
         let held = match instrument.market {
-            Market::Perp => self.truth.position(&instrument.symbol).quantity,
+            Market::Perp | Market::Future => self.truth.position(&instrument.symbol).quantity,
             Market::Spot => SignedQuantity::new(self.truth.balance(&instrument.base).decimal()).ok()?,
         };
         (!held.is_zero()).then_some(held)

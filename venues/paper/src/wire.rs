@@ -240,6 +240,8 @@ pub enum RefusalCode {
     Unsupported,
     /// There is no price at present.
     NoPrice,
+    /// The instrument does not trade now: it is outside its hours, or has expired.
+    NotTrading,
     /// The request was not looked at: too many of them.
     Overloaded,
 }

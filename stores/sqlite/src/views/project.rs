@@ -2,7 +2,7 @@
 
 use omnivenue_core::executor::{Book, ExecutionRecord, LegRecord, OrderRecord};
 use omnivenue_core::journal::{
-    Adjustment, Admission, BreakerState, Command, Event, ExecutionNumber, Intent, LegPlan, LegRef, StoreError, StoredEntry,
+    Adjustment, Admission, BreakerState, Command, Event, ExecutionNumber, Intent, LegPlan, LegRef, StoreError, StoredEntry, Terms,
 };
 use omnivenue_core::model::execution::{LegState, Reason};
 use omnivenue_core::model::ids::{ClientOrderId, VenueId, VenueOrderId};
@@ -362,11 +362,12 @@ impl Step<'_> {
                 self.at,
             ])?;
         let changed = order.and_then(|id| leg.orders.iter().find(|order| order.intent.client_order_id() == id));
-        changed.map_or(Ok(()), |order| self.order(order, report))
+        let terms = leg.plan.order.as_ref().map(|order| &order.terms);
+        changed.map_or(Ok(()), |order| self.order(order, terms, report))
     }
 
     /// An order as it is now, with the trades the report told of.
-    fn order(&self, order: &OrderRecord, report: Option<&OrderReport>) -> Result<(), ReadError> {
+    fn order(&self, order: &OrderRecord, terms: Option<&Terms>, report: Option<&OrderReport>) -> Result<(), ReadError> {
         let id = order.intent.client_order_id();
         let (state, done_reason, reason) = match &order.state {
             OrderState::Sent => ("sent", None, None),
@@ -393,10 +394,10 @@ impl Step<'_> {
                 self.at,
             ])?;
         for fill in report.iter().flat_map(|report| &report.fills).filter_map(|fill| order.trades.get(&fill.trade_id)) {
-            self.fill(id, fill, false)?;
+            self.fill(id, fill, terms, false)?;
         }
         match &order.adjustment {
-            Some(adjustment) => self.fill(id, adjustment, true),
+            Some(adjustment) => self.fill(id, adjustment, terms, true),
             None => {
                 // The venue's own trades tell the truth now.
                 self.conn.prepare_cached("DELETE FROM fills WHERE client_order_id = ?1 AND adjustment")?.execute([id.as_str()])?;
@@ -406,8 +407,9 @@ impl Step<'_> {
     }
 
     /// A trade, once: the same one told again changes nothing.
-    fn fill(&self, id: &ClientOrderId, fill: &FillReport, adjustment: bool) -> Result<(), ReadError> {
-        let notional = fill.price.notional(fill.quantity).map_err(|e| unreadable(self.seq, e))?;
+    fn fill(&self, id: &ClientOrderId, fill: &FillReport, terms: Option<&Terms>, adjustment: bool) -> Result<(), ReadError> {
+        let worth = terms.map_or_else(|| fill.price.notional(fill.quantity), |terms| terms.worth(fill.quantity, fill.price));
+        let notional = worth.map_err(|e| unreadable(self.seq, e))?;
         self.conn
             .prepare_cached(
                 "INSERT INTO fills (client_order_id, trade_id, execution, leg, signal_id, agent, deployment, venue, account, instrument, side,

@@ -115,7 +115,7 @@ CREATE TABLE fills (
     side TEXT NOT NULL,
     price TEXT NOT NULL,
     quantity TEXT NOT NULL,
-    notional TEXT NOT NULL,
+    notional TEXT NOT NULL,     -- what it was worth, in the settlement currency
     fee TEXT,                   -- absent: not known
     fee_asset TEXT,
     adjustment INTEGER NOT NULL, -- 1: what a person said, until the venue's own trades are known
@@ -137,9 +137,10 @@ CREATE TABLE positions (
     direction TEXT NOT NULL,    -- long, short
     quantity TEXT NOT NULL,
     entry_price TEXT,           -- average of what is held
-    cost TEXT NOT NULL,         -- signed: quantity × price of what is held
+    cost TEXT NOT NULL,         -- in currency, signed: what the trades of what is held were worth; of inverse contracts the other way round
     leverage TEXT NOT NULL,
-    realized_pnl TEXT NOT NULL, -- since it was last flat, before fees
+    realized_pnl TEXT NOT NULL, -- since it was last flat, before fees and funding, in currency
+    funding TEXT NOT NULL,      -- since it was last flat; positive: received
     currency TEXT NOT NULL,
     signals TEXT NOT NULL,      -- JSON: whose fills it is made of, oldest first
     PRIMARY KEY (deployment, account, instrument)
@@ -175,7 +176,7 @@ CREATE TABLE adjustments (
     seq INTEGER NOT NULL,       -- the journal entry that tells of it
     share INTEGER NOT NULL,     -- counted from 0; the shares of one add up to what happened
     adjustment_id TEXT NOT NULL, -- derived from the venue's own name of it
-    kind TEXT NOT NULL,         -- funding, deposit, withdrawal, transfer, liquidation_fee, other, foreign_trade, liquidation, deleveraging,
+    kind TEXT NOT NULL,         -- funding, deposit, withdrawal, transfer, liquidation_fee, other, foreign_trade, liquidation, deleveraging, settlement,
                                 -- adopted, netted
     account TEXT NOT NULL,
     venue TEXT NOT NULL,

@@ -16,7 +16,7 @@ use crate::{error, file};
 /// `OMNV`: the application id of views.
 const APPLICATION: i64 = 0x4F4D_4E56;
 /// The tables this version writes; views of another are rebuilt.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 
 const TABLES: &str = include_str!("schema.sql");
 

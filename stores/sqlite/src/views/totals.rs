@@ -24,8 +24,8 @@ pub(super) const POSITIONS: Table = Table {
     delete: "DELETE FROM positions WHERE deployment = ?1 AND account = ?2 AND instrument = ?3",
     insert:
         "INSERT INTO positions (deployment, account, instrument, venue, asset, market, direction, quantity, entry_price, cost, leverage,
-             realized_pnl, currency, signals, agent)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, (SELECT agent FROM legs WHERE deployment = ?1 LIMIT 1))",
+             realized_pnl, funding, currency, signals, agent)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, (SELECT agent FROM legs WHERE deployment = ?1 LIMIT 1))",
     clear: "DELETE FROM positions",
 };
 
@@ -68,6 +68,7 @@ pub(super) fn positions(book: &Book) -> Rows {
             Some(position.cost().to_string()),
             Some(position.leverage().to_string()),
             Some(position.realized().to_string()),
+            Some(position.funding().to_string()),
             Some(terms.settle.to_string()),
             Some(word(&signals)),
         ];

@@ -155,7 +155,7 @@ fn they_show_what_the_engine_would() {
     shows(
         &positions[0],
         json!({"agent": "momentum", "deployment": "main", "direction": "long", "quantity": reports[0].quantity.to_string(),
-               "entry_price": reports[0].entry_price.unwrap().to_string(), "signals": "[\"s-1\"]", "currency": "USDC"}),
+               "entry_price": reports[0].entry_price.unwrap().to_string(), "signals": "[\"s-1\"]", "currency": "USDC", "funding": "0"}),
     );
     let (equity, reports) = (rows(&place, "equity"), books.equity(None));
     assert_eq!(equity.len(), reports.len());

@@ -45,7 +45,7 @@ impl HyperliquidSubject {
 
     const fn symbol(self) -> &'static str {
         match self.market {
-            Market::Perp => "HYPE",
+            Market::Perp | Market::Future => "HYPE",
             Market::Spot => "@107",
         }
     }

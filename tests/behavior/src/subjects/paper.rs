@@ -225,7 +225,7 @@ impl World for PaperWorld {
 /// The exchange's books in the words of the suite.
 fn told(held: AccountTruth, spec: &InstrumentSpec) -> Truth {
     let positions: BTreeMap<VenueSymbol, SignedQuantity> = match spec.market {
-        Market::Perp => held.positions.iter().map(|(symbol, position)| (symbol.clone(), position.quantity)).collect(),
+        Market::Perp | Market::Future => held.positions.iter().map(|(symbol, position)| (symbol.clone(), position.quantity)).collect(),
         Market::Spot => {
             let holding = SignedQuantity::new(held.balance(&spec.base).decimal()).unwrap_or_default();
             BTreeMap::from([(spec.symbol.clone(), holding)])

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each file of tests needs its own part of it")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -234,10 +234,15 @@ impl Desk {
 
     /// The same, before the engine hears of it.
     pub(crate) fn price_at_exchange(&mut self, price: &str) {
+        self.price_of("HYPE", price);
+    }
+
+    /// The price of an instrument at the exchange from now on, where it is live.
+    pub(crate) fn price_of(&mut self, symbol: &str, price: &str) {
         let (now, price) = (self.now.wall, name(price));
         self.counter()
             .server
-            .give_quotes(now, [Quote { symbol: name("HYPE"), bid: price, ask: price, at: now, depth: Default::default() }]);
+            .give_quotes(now, [Quote { symbol: name(symbol), bid: price, ask: price, at: now, depth: Default::default() }]);
         self.set_time(self.now.monotonic);
     }
 
@@ -467,9 +472,13 @@ impl Desk {
     pub(crate) fn check_quantities(&self) {
         let truth = self.counter().server.truth();
         for (account, at_venue) in &truth.accounts {
-            for symbol in [name::<VenueSymbol>("HYPE"), name("BTC")] {
-                let theirs = at_venue.positions.get(&symbol).map_or(SignedQuantity::ZERO, |position| position.quantity);
-                let ours = self.book().ledger().venue_quantity(account, &symbol).expect("it fits");
+            for (symbol, instrument) in &self.setup.venues[&name("venue")].instruments {
+                let theirs = if instrument.market.is_margined() {
+                    at_venue.positions.get(symbol).map_or(SignedQuantity::ZERO, |position| position.quantity)
+                } else {
+                    SignedQuantity::new(at_venue.balance(&instrument.base).decimal()).expect("it fits")
+                };
+                let ours = self.book().ledger().venue_quantity(account, symbol).expect("it fits");
                 assert_eq!(ours, theirs, "{account} {symbol}");
             }
         }
@@ -477,14 +486,16 @@ impl Desk {
 
     pub(crate) fn check_money(&self) {
         let (truth, now) = (self.counter().server.truth(), self.now.wall);
-        for account in truth.accounts.keys() {
-            let key = CapitalKey { account: account.clone(), deployment: None, currency: name("USDC") };
+        let instruments = self.setup.venues[&name("venue")].instruments.values();
+        let currencies: BTreeSet<_> = instruments.map(|instrument| instrument.settle.clone()).collect();
+        for (account, currency) in truth.accounts.keys().flat_map(|account| currencies.iter().map(move |currency| (account, currency))) {
+            let key = CapitalKey { account: account.clone(), deployment: None, currency: currency.clone() };
             let ledger = self.book().ledger();
             let marks = |symbol: &VenueSymbol| self.counter().server.mark(symbol, now);
             let unrealized = ledger.unrealized(&key, |_, symbol| marks(symbol));
             let ours = ledger.equity(&key, ledger.funds(account, &key.currency), unrealized);
             let theirs = self.counter().server.equity(account, &key.currency, now).expect("it fits");
-            assert_eq!(ours, Some(theirs), "equity of {account}");
+            assert_eq!(ours, Some(theirs), "equity of {account} in {currency}");
         }
     }
 }
