@@ -233,7 +233,7 @@ fn write_all(conn: &Connection, batches: &[Vec<Entry>]) -> rusqlite::Result<Dura
                 Some(IndexKey::Order(id)) => {
                     conn.prepare_cached("INSERT INTO orders VALUES (?1, ?2)")?.execute((id.as_str(), execution))?
                 }
-                None => 0,
+                Some(IndexKey::Erased(_)) | None => 0,
             };
         }
         conn.prepare_cached("COMMIT")?.execute([])?;

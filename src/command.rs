@@ -14,7 +14,10 @@ mod input;
 mod journal;
 mod killed;
 mod latch;
+mod logs;
+mod metrics;
 mod output;
+mod reload;
 mod resolve;
 mod run;
 mod schema;
@@ -30,6 +33,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use omnivenue::config::{Config, FILE_NAME};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::exit::{CommandError, Done};
 use self::output::Output;
@@ -85,7 +92,7 @@ impl Options {
             None => (Config::built_in(Path::new("")), "built in".to_owned()),
         };
         if let Some(data_dir) = &self.data_dir {
-            config.data_dir.clone_from(data_dir);
+            config = config.with_data_dir(data_dir);
         }
         Ok((config, origin))
     }
@@ -133,9 +140,11 @@ enum Verb {
     Kill(latch::Kill),
     /// Lift a kill switch
     Resume(latch::Resume),
+    /// Have the running engine read its configuration again, and take what may change
+    Reload(reload::Reload),
     /// Compare the venues' truth with ours now
     Reconcile(latch::Reconcile),
-    /// Check, export or copy the journal
+    /// Check, export or copy the journal, and erase from it
     #[command(subcommand)]
     Journal(journal::JournalVerb),
     /// Check the configuration, files, the journal's chain, the engine, and logins at real venues
@@ -160,7 +169,24 @@ pub(crate) fn main() -> ExitCode {
     let output = cli.options.output();
     let logs = if matches!(cli.verb, Verb::Run(_)) { "info" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("OMNIVENUE_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(logs));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let files = match log_files(&cli) {
+        Ok(files) => files,
+        Err(error) => return output.error(&error),
+    };
+    let stderr = match logs::Stderr::start() {
+        Ok(stderr) => stderr,
+        Err(error) => return output.error(&CommandError::failed(format!("cannot start: {error}"))),
+    };
+    let last = logs::last(&stderr, files.as_ref().map(|(files, _)| files));
+    let shown = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(false).with_filter(filter);
+    let files = files.map(|(files, level)| files.with_filter(level));
+    tracing_subscriber::registry().with(shown).with(files).init();
+    let code = run(cli, output);
+    last.written();
+    code
+}
+
+fn run(cli: Cli, output: Output) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output.error(&CommandError::failed(format!("cannot start: {error}"))),
@@ -169,6 +195,15 @@ pub(crate) fn main() -> ExitCode {
         Ok(done) => done.into(),
         Err(error) => output.error(&error),
     }
+}
+
+/// The log files of an engine that runs for long. A configuration that cannot be read is reported by the verb itself.
+fn log_files(cli: &Cli) -> Result<Option<(logs::LogFiles, LevelFilter)>, CommandError> {
+    let Verb::Run(_) = cli.verb else { return Ok(None) };
+    let Ok((config, _)) = cli.options.load() else { return Ok(None) };
+    let failed = |error| CommandError::failed(format!("log.dir: the log files cannot be begun: {error}"));
+    let files = logs::LogFiles::start(&config).map_err(failed)?;
+    Ok(files.zip(config.log.as_ref().map(logs::filter)))
 }
 
 async fn dispatch(cli: Cli) -> Result<Done, CommandError> {
@@ -193,7 +228,8 @@ async fn dispatch(cli: Cli) -> Result<Done, CommandError> {
         Verb::Kill(verb) => verb.run(options).await,
         Verb::Resume(verb) => verb.run(options).await,
         Verb::Reconcile(verb) => verb.run(options).await,
-        Verb::Journal(verb) => verb.run(options),
+        Verb::Reload(verb) => verb.run(options).await,
+        Verb::Journal(verb) => verb.run(options).await,
         Verb::Doctor(verb) => verb.run(options).await,
         #[cfg(feature = "testnet")]
         Verb::Testnet(verb) => verb.run(options).await,

@@ -5,10 +5,12 @@
 
 mod check;
 mod node;
+mod origin;
 mod read;
 mod schema;
 mod secret;
 mod section;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,9 +25,11 @@ use omnivenue_core::model::time::format_duration;
 use omnivenue_core::venue::{Absence, Resend};
 use serde::{Serialize, Serializer};
 
+pub use self::origin::Origin;
 pub use self::schema::schema;
 pub use self::secret::{SecretError, SecretRef};
 pub use self::section::Issue;
+pub use self::told::{LogConfig, LogLevel, MetricsConfig};
 
 /// The name of the configuration file that is looked for.
 pub const FILE_NAME: &str = "omnivenue.toml";
@@ -59,8 +63,15 @@ pub struct Config {
     /// When a venue counts as unwell.
     #[serde(serialize_with = "breakers")]
     pub breakers: Breakers,
+    /// Files that the log is written to, beside stderr; none when absent.
+    pub log: Option<LogConfig>,
+    /// Where numbers are served; nowhere when absent.
+    pub metrics: Option<MetricsConfig>,
     /// What is odd but not wrong, in words.
     pub warnings: Vec<String>,
+    /// Where it was read from, to read it again.
+    #[serde(skip)]
+    pub origin: Origin,
 }
 
 /// Who may lift the kill switch.
@@ -81,6 +92,10 @@ pub struct JournalConfig {
     pub namespace: Option<String>,
     /// Whether the journal's history is also kept as plain tables, in a file beside it that any SQLite tool can read.
     pub views: bool,
+    /// After how many entries a segment is closed: copied into a file of its own that can be archived; never when absent.
+    pub segment_entries: Option<u64>,
+    /// How many closed segments the journal itself still holds; all of them when absent.
+    pub retain_segments: Option<u32>,
 }
 
 /// Where the orders of an account go.
@@ -277,6 +292,8 @@ pub struct AgentConfig {
     /// How long each of its signals waits for a person's yes; none is needed when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<Duration>,
+    /// Whether its signals open anything.
+    pub enabled: bool,
 }
 
 /// Where one agent's signals are carried out.
@@ -301,6 +318,8 @@ pub struct DeploymentConfig {
     pub approval: Option<Duration>,
     /// Multiplies the size of every signal carried out here.
     pub scale: Factor,
+    /// Whether anything is opened here.
+    pub enabled: bool,
 }
 
 /// A deployment's share of an account.
@@ -392,7 +411,8 @@ impl Config {
             return Err(unreadable(std::io::Error::other("it is larger than a megabyte")));
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        Self::from_toml(&text, &path.display().to_string(), path.parent().unwrap_or(Path::new("")))
+        let config = Self::from_toml(&text, &path.display().to_string(), path.parent().unwrap_or(Path::new("")))?;
+        Ok(Self { origin: Origin::of(path), ..config })
     }
 
     /// Reads TOML; `origin` stands in errors, relative paths start at `base`.
@@ -484,6 +504,9 @@ fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Err
         expiry_margin: String,
         close_slippage: Fraction,
         user_gate_deadline: String,
+        protection_deadline: String,
+        group_deadline: String,
+        stop_move_every: String,
     }
     let shown = Shown {
         leg_deadline: format_duration(timing.leg_deadline),
@@ -495,6 +518,9 @@ fn timing<S: Serializer>(timing: &Timing, serializer: S) -> Result<S::Ok, S::Err
         expiry_margin: format_duration(timing.expiry_margin),
         close_slippage: timing.close_slippage,
         user_gate_deadline: format_duration(timing.user_gate_deadline),
+        protection_deadline: format_duration(timing.protection_deadline),
+        group_deadline: format_duration(timing.group_deadline),
+        stop_move_every: format_duration(timing.stop_move_every),
     };
     shown.serialize(serializer)
 }

@@ -11,11 +11,13 @@ mod client;
 mod engine;
 mod frame;
 mod protocol;
+mod reload;
 mod server;
 
 pub use self::client::Client;
 pub use self::engine::EngineHandler;
 pub use self::protocol::{Failure, GivenSecret, Request, WaitFor, codes};
+pub use self::reload::Reloader;
 pub use self::server::{BindError, Handler, Lines, Server};
 
 /// The longest request, in bytes.

@@ -3,6 +3,7 @@
 #[cfg(feature = "hyperliquid")]
 mod hyperliquid;
 mod paper;
+mod reconfigure;
 mod venues;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,15 +17,16 @@ use omnivenue_core::engine::{Engine, EngineError, Env, Kernel, Parts, SystemEnv,
 use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Input, LossLimits, Setup};
 use omnivenue_core::gates::UserGate;
 use omnivenue_core::journal::{ChainKey, Journal, KillMode, KillScope, LossScope, StoreError};
-use omnivenue_core::model::ids::{AccountId, VenueId};
+use omnivenue_core::model::ids::{AccountId, SignalId, VenueId};
 use omnivenue_core::model::instrument::AssetMap;
 use omnivenue_core::model::secret::Secret;
 use omnivenue_core::venue::{Account, Grade};
 use omnivenue_paper::PaperExchange;
 use omnivenue_sqlite::{SqliteArchive, ViewsProjector};
 
+pub use self::reconfigure::{ReconfigureError, changes, reconfigure};
 use self::venues::Venues;
-use crate::config::{Config, SecretError};
+use crate::config::{AgentConfig, Config, SecretError};
 
 /// How often logins at real venues are looked at while an engine runs.
 const EXAMINE_EVERY: Duration = Duration::from_secs(12 * 3600);
@@ -151,11 +153,16 @@ pub fn latch(config: &Config, act: Latch) -> Result<(), OpenError> {
             may_lift(held, &scope, kill_secret(config)?.as_ref(), secret.as_ref()).map_err(|error| OpenError::Denied(error.to_string()))?;
             Input::Resume { scope, reason, token: 0 }
         }
+        Latch::Erase { signal } => return write_down(kernel.erase_metadata(now, &signal, 0), &mut kernel, &mut opened.journal),
     };
     // The tasks are left undone: there is no account to carry them out on, and the next start begins anew.
-    let tasks = kernel.input(now, input);
+    write_down(kernel.input(now, input), &mut kernel, &mut opened.journal)
+}
+
+/// Makes durable what an act came to.
+fn write_down(tasks: Vec<Task>, kernel: &mut Kernel, journal: &mut omnivenue_sqlite::SqliteJournal) -> Result<(), OpenError> {
     while let Some(batch) = kernel.take_batch() {
-        opened.journal.append(&batch.entries)?;
+        journal.append(&batch.entries)?;
     }
     let refused = tasks.into_iter().find_map(|task| match task {
         Task::Answer { result: Err(error), .. } => Some(error.to_string()),
@@ -185,6 +192,11 @@ pub enum Latch {
         /// What was given to lift it, where the kill switch has a secret.
         secret: Option<Secret>,
     },
+    /// Erases what the caller attached to a signal.
+    Erase {
+        /// The signal.
+        signal: SignalId,
+    },
 }
 
 /// Takes the sole right to the journal, and makes it if there is none.
@@ -192,7 +204,12 @@ fn take_journal(config: &Config) -> Result<omnivenue_sqlite::Opened, OpenError> 
     let path = config.journal_path();
     make_private(&config.data_dir)?;
     path.parent().map_or(Ok(()), make_private)?;
-    let options = omnivenue_sqlite::Options { chain_key: chain_key(config)?, namespace: config.journal.namespace.clone() };
+    let options = omnivenue_sqlite::Options {
+        chain_key: chain_key(config)?,
+        namespace: config.journal.namespace.clone(),
+        segment_entries: config.journal.segment_entries,
+        retain_segments: config.journal.retain_segments,
+    };
     Ok(omnivenue_sqlite::open(&path, options)?)
 }
 
@@ -243,10 +260,7 @@ pub fn setup(config: &Config) -> Setup {
             AccountSetup { venue: account.venue.clone(), market: Some(account.market), limits: account.limits, drift: account.drift },
         )
     });
-    let agents = config
-        .agents
-        .iter()
-        .map(|agent| (agent.id.clone(), AgentSetup { allowed_assets: agent.allowed_assets.clone(), approval: agent.approval }));
+    let agents = config.agents.iter().map(|agent| (agent.id.clone(), agent_setup(config, agent)));
     let deployments = config.deployments.iter().map(|deployment| {
         let shares = deployment.accounts.iter().map(|share| AccountShare {
             account: share.account.clone(),
@@ -285,6 +299,16 @@ fn losses(config: &Config) -> BTreeMap<LossScope, LossLimits> {
     let deployments = config.deployments.iter().map(|deployment| (LossScope::Deployment(deployment.id.clone()), deployment.losses));
     let all = accounts.chain(agents).chain(deployments).chain([(LossScope::Global, config.risk.losses)]);
     all.filter(|(_, limits)| !limits.is_empty()).collect()
+}
+
+fn agent_setup(config: &Config, agent: &AgentConfig) -> AgentSetup {
+    let off = config.deployments.iter().filter(|deployment| deployment.agent == agent.id && !deployment.enabled);
+    AgentSetup {
+        allowed_assets: agent.allowed_assets.clone(),
+        approval: agent.approval,
+        disabled: !agent.enabled,
+        disabled_deployments: off.map(|deployment| deployment.id.clone()).collect(),
+    }
 }
 
 /// An engine and the simulated exchanges it trades on; it can be used as the [`Engine`] it holds. Dropping it stops the exchanges, so

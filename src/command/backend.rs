@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use omnivenue::config::Config;
-use omnivenue::control::{Client, EngineHandler, Failure, Request, Server, codes};
+use omnivenue::control::{Client, EngineHandler, Failure, Reloader, Request, Server, codes};
 use omnivenue::open::{self, OpenError, Opened};
 use omnivenue::sqlite::ViewsProjector;
 use omnivenue_core::engine::{Engine, EngineError};
@@ -72,7 +72,8 @@ impl Own {
 
     /// Lets others reach the engine.
     fn serve(&mut self) {
-        let server = Server::start(&self.config.control_path(), EngineHandler::new(Engine::clone(&self.engine)));
+        let handler = EngineHandler::new(Engine::clone(&self.engine)).with_reloader(Reloader::new(self.config.clone()));
+        let server = Server::start(&self.config.control_path(), handler);
         let noted = server.map_err(|error| self.output.note(&format!("other commands cannot reach this engine: {}", chain(&error))));
         self.server = noted.ok();
     }

@@ -41,6 +41,10 @@ impl Events {
 
 /// An entry on one line: number, time, kind, and as much of the rest as fits.
 fn one_line(entry: &Value) -> String {
+    if let Some(missed) = entry.get("missed") {
+        let (from, to) = (shown(missed.get("from")), shown(missed.get("to")));
+        return format!("{to:>6} entries {from} to {to} are no longer kept here; closed segments of the journal may have them");
+    }
     let event = &entry["event"];
     let mut rest = event.clone();
     if let Some(fields) = rest.as_object_mut() {

@@ -74,6 +74,7 @@ impl Files {
                 reason,
                 compared_ms_ago: None,
                 stale: false,
+                stream_ms_ago: None,
             }
         };
         Health { accounts: self.accounts.iter().map(account).collect(), ..books.health() }
@@ -90,6 +91,12 @@ impl Files {
         loop {
             let entries = archive.entries_after(seq, STRETCH).map_err(|error| Failure::from(&error))?;
             let Some(last) = entries.last() else { return Ok(()) };
+            if let Some(first) = entries.first().filter(|first| first.seq > seq + 1) {
+                let missed = json!({ "missed": { "from": seq + 1, "to": first.seq - 1 } });
+                if !item(missed) {
+                    return Ok(());
+                }
+            }
             seq = last.seq;
             for entry in &entries {
                 let event: Value = serde_json::from_str(&entry.body)

@@ -16,7 +16,7 @@ use super::exit::{CommandError, Done};
 use super::input::{self, InputLine};
 use super::output::Output;
 use super::stop::Stop;
-use super::{Options, signal};
+use super::{Options, metrics, signal};
 
 /// `omnivenue run`.
 #[derive(Debug, Args)]
@@ -62,6 +62,10 @@ impl Run {
     pub(crate) async fn run(self, options: &Options) -> Result<Done, CommandError> {
         let (config, _) = options.load()?;
         let output = options.output();
+        let served = metrics::serve(&config)?;
+        if let Some(address) = served {
+            output.note(&format!("omnivenue: numbers are served at http://{address}/metrics"));
+        }
         let lines = input::lines(input::open(&self.input)?)?;
         let mut stop = Stop::new()?;
         let backend = Backend::acting(&config, output).await?;

@@ -1,6 +1,9 @@
 //! The verbs that show how things stand, and executions as text.
 
+use std::time::Duration;
+
 use omnivenue::control::Request;
+use omnivenue_core::model::time::format_duration;
 use serde_json::{Value, json};
 
 use super::Options;
@@ -176,12 +179,15 @@ fn health_text(health: &Value) -> String {
     if let Some(equity) = health.get("equity") {
         out.push_str(&format!("\nequity, in the currency of the limits: {}", shown(Some(equity))));
     }
+    out.push_str(&around(health));
     if let Some(failure) = health.get("failure") {
         out.push_str(&format!("\njournal: {}", shown(Some(failure))));
     }
     out.push_str(&breakers(&rows("breakers")));
     for (title, key, columns) in [
         ("accounts", "accounts", ACCOUNTS),
+        ("venues", "venues", VENUES),
+        ("agents", "agents", AGENTS),
         ("kill switch", "kills", KILLS),
         ("unknown orders", "unknown", UNKNOWN),
         ("losses, in the currency of the limits", "losses", LOSSES),
@@ -201,6 +207,29 @@ fn health_text(health: &Value) -> String {
         let failure = sentence("failure").map(|words| format!("; {words}")).unwrap_or_default();
         let words = format!("{}: {}{failure}", shown(duty.get("account")), sentence("reason").unwrap_or_default());
         out.push_str(&format!("\n{}", wrapped(&words)));
+    }
+    out
+}
+
+/// How the parts around the state are: nothing while no engine runs.
+fn around(health: &Value) -> String {
+    let Some(uptime) = health["uptime_ms"].as_u64() else { return String::new() };
+    let uptime = Duration::from_secs(uptime / 1_000);
+    let count = |part: &str, key: &str| health[part][key].as_u64().unwrap_or(0);
+    let millis = |key: &str| format!("{}.{:03} ms", count("journal", key) / 1_000, count("journal", key) % 1_000);
+    let mut out = format!(
+        "\nup for: {}\njournal: {} bytes, {} entries not durable yet, latest flush {}, slowest {}\nevent readers: {}, the slowest {} behind",
+        format_duration(uptime),
+        count("journal", "bytes"),
+        count("journal", "lag"),
+        millis("flush_us"),
+        millis("slowest_flush_us"),
+        count("events", "readers"),
+        count("events", "furthest_behind")
+    );
+    let (inputs, lines) = (count("drops", "agent_inputs"), count("drops", "log_lines"));
+    if inputs + lines > 0 {
+        out.push_str(&format!("\ndropped: {inputs} inputs of agents, {lines} lines of logs"));
     }
     out
 }
@@ -243,6 +272,19 @@ const ACCOUNTS: &[Column] = &[
     number("compared ms ago", "compared_ms_ago"),
     text("reason", "reason"),
 ];
+
+const VENUES: &[Column] = &[
+    text("venue", "venue"),
+    text("state", "state"),
+    number("calls", "calls"),
+    number("failed", "failed"),
+    number("latency us", "latency_us"),
+    number("price ms ago", "price_ms_ago"),
+    number("answer ms ago", "answer_ms_ago"),
+    number("reconnects", "reconnects"),
+];
+
+const AGENTS: &[Column] = &[text("agent", "agent"), text("status", "status"), number("dropped", "dropped")];
 
 const UNKNOWN: &[Column] = &[
     text("signal", "signal_id"),

@@ -16,8 +16,11 @@ use super::node::Node;
 use super::section::{Asked, Issue, Issues, Section};
 use super::{
     AccountConfig, Adapter, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, FundingConfig, JournalConfig, KillConfig,
-    PaperConfig, Preset, PricesConfig, RiskConfig, SecretRef, ShareConfig, check,
+    Origin, PaperConfig, Preset, PricesConfig, RiskConfig, SecretRef, ShareConfig, check, told,
 };
+
+/// The fewest entries of a segment: each is a file, and closing one takes a snapshot.
+const SEGMENT_ENTRIES_MIN: u64 = 1_000;
 
 /// What a paper account holds when nothing is said.
 const BALANCE: &str = "10000";
@@ -42,9 +45,10 @@ pub(super) fn asked(table: &BTreeMap<String, Node>) -> Vec<Asked> {
 fn read(table: &BTreeMap<String, Node>, base: &Path, issues: &Issues) -> Config {
     let root = Section::new("", None, table, issues);
     let data_dir = base.join(root.text("data_dir", "a path").unwrap_or(".omnivenue"));
-    let journal = root
-        .section("journal")
-        .map_or(JournalConfig { path: None, chain_key: None, namespace: None, views: true }, |section| journal(&section, base));
+    let journal = root.section("journal").map_or(
+        JournalConfig { path: None, chain_key: None, namespace: None, views: true, segment_entries: None, retain_segments: None },
+        |section| journal(&section, base),
+    );
     let kill = root.section("kill").map_or_else(KillConfig::default, |section| kill(&section, base));
     let (accounts, agents, deployments) =
         (root.sections("account", ACCOUNT), root.sections("agent", AGENT), root.sections("deployment", DEPLOYMENT));
@@ -61,7 +65,10 @@ fn read(table: &BTreeMap<String, Node>, base: &Path, issues: &Issues) -> Config 
         risk,
         timing: Timing { close_slippage: close_slippage.unwrap_or(timing.close_slippage), ..timing },
         breakers,
+        log: root.section("log").and_then(|section| told::log(&section, base)),
+        metrics: root.section("metrics").and_then(|section| told::metrics(&section)),
         warnings: Vec::new(),
+        origin: Origin::default(),
     };
     root.finish();
     config
@@ -81,8 +88,19 @@ fn journal(section: &Section<'_>, base: &Path) -> JournalConfig {
         section.issue("namespace", format!("got \"{given}\", but must be 6 of 0-9 a-f"));
     }
     let views = section.flag("views").unwrap_or(true);
+    let segment_entries = section.count("segment_entries", "a whole number of entries, 1000 or more");
+    if let Some(few) = segment_entries.filter(|entries| *entries < SEGMENT_ENTRIES_MIN) {
+        section.issue("segment_entries", format!("got {few}, but must be {SEGMENT_ENTRIES_MIN} or more"));
+    }
+    let retain_segments = section.count("retain_segments", "a whole number of closed segments, 1 or more");
+    if retain_segments == Some(0) {
+        section.issue("retain_segments", "got 0, but must be 1 or more: venues tell of late trades");
+    }
+    if retain_segments.is_some() && segment_entries.is_none() {
+        section.issue("retain_segments", "holds only with segment_entries");
+    }
     section.finish();
-    JournalConfig { path, chain_key, namespace, views }
+    JournalConfig { path, chain_key, namespace, views, segment_entries, retain_segments }
 }
 
 fn kill(section: &Section<'_>, base: &Path) -> KillConfig {
@@ -337,8 +355,9 @@ fn agent(section: &Section<'_>) -> Option<AgentConfig> {
         section.texts::<Asset>("allowed_assets", "names in quotes, such as [\"HYPE\", \"BTC\"]").map(|assets| assets.into_iter().collect());
     let approval = approval(section);
     let losses = losses(section);
+    let enabled = section.flag("enabled").unwrap_or(true);
     section.finish();
-    Some(AgentConfig { id: id?, allowed_assets, losses, approval })
+    Some(AgentConfig { id: id?, allowed_assets, losses, approval, enabled })
 }
 
 fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
@@ -354,8 +373,9 @@ fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
     let stops = section.choice("stops", &[("any", StopRequirement::Any), ("venue", StopRequirement::Venue)]).unwrap_or_default();
     let approval = approval(section);
     let scale = section.number("scale", "0.5").unwrap_or(Factor::ONE);
+    let enabled = section.flag("enabled").unwrap_or(true);
     section.finish();
-    Some(DeploymentConfig { id: id?, agent: agent?, accounts, limits, losses, stops, approval, scale })
+    Some(DeploymentConfig { id: id?, agent: agent?, accounts, limits, losses, stops, approval, scale, enabled })
 }
 
 /// How long a signal waits for a person's yes, where it needs one.

@@ -368,3 +368,22 @@ fn paper_pays_funding_when_told_to() {
     check(with("{ every = \"8\" }"), &["account[0].paper.funding.every", "8h"]);
     check(with("{ rats = \"1\" }"), &["account[0].paper.funding", "rats"]);
 }
+
+#[test]
+fn what_is_told_and_where_is_checked() {
+    let more = |text: &str| read(&format!("{TEMPLATE}\n{text}"));
+    let config = more("[log]\ndir = \"logs\"\n[metrics]\nlisten = \"127.0.0.1:9464\"").unwrap();
+    let log = config.log.unwrap();
+    assert_eq!((log.dir, log.per_agent, log.level, log.keep), (Path::new("/data/logs").to_owned(), false, LogLevel::Info, 5));
+    assert_eq!(config.metrics.unwrap().listen.to_string(), "127.0.0.1:9464");
+    check(more("[log]\nlevel = \"info\""), &["log.dir", "is missing"]);
+    check(more("[log]\ndir = \"l\"\nlevel = \"inof\"\nmax_bytes = 1\nkeep = 5000"), &["log.level", "`info`", "log.max_bytes", "log.keep"]);
+    check(more("[metrics]\nlisten = \"9464\""), &["metrics.listen", "got \"9464\"", "127.0.0.1:9464"]);
+    check(more("[metrics]"), &["metrics.listen", "is missing"]);
+    let journal = |text: &str| with("[journal]\n", &format!("[journal]\n{text}\n"));
+    let config = journal("segment_entries = 5000\nretain_segments = 3").unwrap();
+    assert_eq!((config.journal.segment_entries, config.journal.retain_segments), (Some(5_000), Some(3)));
+    check(journal("segment_entries = 10"), &["journal.segment_entries", "got 10", "1000 or more"]);
+    check(journal("retain_segments = 3"), &["journal.retain_segments", "holds only with segment_entries"]);
+    check(journal("segment_entries = 5000\nretain_segments = 0"), &["journal.retain_segments", "got 0"]);
+}

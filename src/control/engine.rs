@@ -1,16 +1,19 @@
 //! Requests as calls of the engine.
 
+use std::sync::Arc;
+
 use omnivenue_core::engine::{Engine, EngineError, Wait};
 use omnivenue_core::model::signal::Signal;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::protocol::{Failure, Request, WaitFor, codes};
+use super::reload::Reloader;
 use super::server::{Handler, Lines};
 
 /// Answers requests from an engine of this process.
 #[derive(Debug, Clone)]
-pub struct EngineHandler(Engine);
+pub struct EngineHandler(Engine, Option<Arc<Reloader>>);
 
 impl From<WaitFor> for Wait {
     fn from(wait: WaitFor) -> Self {
@@ -31,7 +34,13 @@ impl EngineHandler {
     /// Answers from this engine.
     #[must_use]
     pub fn new(engine: Engine) -> Self {
-        Self(engine)
+        Self(engine, None)
+    }
+
+    /// The same, and its configuration can be read again.
+    #[must_use]
+    pub fn with_reloader(self, reloader: Reloader) -> Self {
+        Self(self.0, Some(Arc::new(reloader)))
     }
 
     /// Answers one request that is no stream.
@@ -69,6 +78,11 @@ impl EngineHandler {
             Request::KillReport { scope: Some(scope) } => json(engine.kill_report(&scope).await.map(|report| vec![report])),
             Request::KillReport { scope: None } => json(engine.kill_reports().await),
             Request::Resume { scope, reason, secret } => json(engine.resume(scope, reason, secret.map(|given| given.0)).await),
+            Request::Reload => match &self.1 {
+                Some(reloader) => reloader.reload(engine).await,
+                None => Err(Failure::new(codes::BAD_REQUEST, "this engine does not know where its configuration comes from: restart it")),
+            },
+            Request::EraseMetadata { id } => json(engine.erase_metadata(&id).await),
             Request::Reconcile => json(engine.reconcile().await),
             Request::Adopt { account, reason } => json(engine.adopt(account, reason).await),
             Request::Events { .. } => Err(Failure::new(codes::BAD_REQUEST, "events are a stream")),
@@ -81,9 +95,9 @@ impl EngineHandler {
         let mut feed = self.0.events(since);
         let mut seq = since;
         while follow || seq < last {
-            let Some(entry) = feed.next().await? else { break };
-            seq = entry.seq;
-            lines.send(json(Ok(entry))?).await?;
+            let Some(item) = feed.next().await? else { break };
+            seq = item.seq();
+            lines.send(json(Ok(item))?).await?;
         }
         Ok(Value::Null)
     }

@@ -144,6 +144,13 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         secret: Option<GivenSecret>,
     },
+    /// Reads the configuration again and takes what may change while the engine runs. Answers with what changed.
+    Reload,
+    /// Erases what the caller attached to a signal, for ever.
+    EraseMetadata {
+        /// The signal.
+        id: SignalId,
+    },
     /// Compares the venues' truth with ours now.
     Reconcile,
     /// Takes a venue's truth about an account for ours, and lifts its halt.
@@ -205,6 +212,7 @@ impl From<&StoreError> for Failure {
             StoreError::OtherHead { .. } => "journal_other_head",
             StoreError::Unreadable { .. } => "journal_unreadable",
             StoreError::Incompatible(_) => "journal_incompatible",
+            StoreError::NotKept(_) => "not_kept",
             _ => "journal_io",
         };
         Self::new(code, error.to_string())

@@ -17,6 +17,7 @@ mod bindings;
 mod campaign;
 mod clients;
 mod command;
+mod ears;
 mod gates;
 mod handover;
 mod isolation;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
-use crate::engine::Engine;
+use crate::engine::{AgentHealth, Engine, note_dropped};
 use crate::model::execution::Execution;
 use crate::model::ids::{AgentId, SignalId, VenueId};
 use crate::model::signal::{Signal, SignalError};
@@ -108,12 +108,24 @@ pub(crate) struct AgentQueue {
 }
 
 impl AgentQueue {
+    /// How the agent is.
+    pub(crate) fn health(&self) -> AgentHealth {
+        let ended = self.shared.ended.load(Ordering::Acquire);
+        let status = match ended {
+            _ if self.shared.panicked.load(Ordering::Acquire) => "panicked",
+            true => "ended",
+            false => "running",
+        };
+        AgentHealth { agent: self.agent.clone(), status: status.into(), dropped: self.shared.dropped.load(Ordering::Relaxed) }
+    }
+
     /// Tells the agent, if it has room; `false` once it has ended.
     pub(crate) fn tell(&self, input: AgentInput) -> bool {
         match self.sender.try_send(input) {
             Ok(()) => true,
             Err(mpsc::TrySendError::Full(_)) => {
                 self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                note_dropped("agent_inputs", 1);
                 true
             }
             Err(mpsc::TrySendError::Disconnected(_)) => false,

@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::env::Env;
-use super::feed::EventFeed;
+use super::feed::{EventBuffer, EventFeed};
 use super::killed::KillReport;
 use super::report::{FillSummary, Health, OrderSummary};
 use super::shell;
 use crate::agent::{self, Agent, AgentHandle, AgentInput, AgentQueue};
 use crate::executor::{Availability, CommandError, ForeignOrder, Setup};
 use crate::gates::UserGate;
-use crate::journal::{Archive, Journal, KillMode, KillScope, StoreError, Verdict};
+use crate::journal::{Archive, ConfigChange, Journal, KillMode, KillScope, StoreError, Verdict};
 use crate::model::close::CloseRequest;
 use crate::model::execution::{EquityReport, Execution, PositionReport};
 use crate::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId};
@@ -126,6 +126,7 @@ impl EngineError {
             Self::Command(CommandError::NotFound(_)) => "not_found",
             Self::Command(CommandError::Unprotected(_)) => "unprotected",
             Self::Command(CommandError::Denied(_)) => "denied",
+            Self::Store(StoreError::NotKept(_)) => "not_kept",
             Self::Store(_) => "journal_unreadable",
             Self::Closed => "closed",
         }
@@ -156,6 +157,8 @@ pub(super) enum Command {
     Equity(Answer<Vec<EquityReport>>),
     Health(Answer<Health>),
     Availability(Asset, Answer<Vec<Availability>>),
+    Reconfigure(Box<Setup>, Vec<ConfigChange>, Answer<()>),
+    EraseMetadata(SignalId, Answer<()>),
     Attach(AgentQueue),
     AddGate(Arc<dyn UserGate>, Answer<()>),
     /// With whether positions may be left without their stops.
@@ -169,6 +172,7 @@ pub struct Engine {
     commands: mpsc::Sender<Command>,
     archive: Arc<dyn Archive>,
     durable: watch::Receiver<u64>,
+    events: Arc<EventBuffer>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -187,9 +191,11 @@ impl Engine {
         let (opened, ready) = oneshot::channel();
         let (head, durable) = watch::channel(0);
         let (env, archive) = (Arc::clone(&parts.env), Arc::clone(&parts.archive));
-        env.spawn_thread("omnivenue-engine", Box::new(move || shell::run(parts, inbox, head, opened)))?;
+        let events = Arc::new(EventBuffer::default());
+        let told = Arc::clone(&events);
+        env.spawn_thread("omnivenue-engine", Box::new(move || shell::run(parts, inbox, (head, told), opened)))?;
         ready.await.map_err(|_| OpenError::Setup("the engine's thread ended while it opened".into()))??;
-        Ok(Self { env, commands, archive, durable })
+        Ok(Self { env, commands, archive, durable, events })
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, EngineError> {
@@ -387,6 +393,25 @@ impl Engine {
         self.ask(|answer| Command::AddGate(gate, answer)).await
     }
 
+    /// Takes another configuration while the engine runs, all of it or nothing: who trades where must stay the same. What is open stays as it is;
+    /// only what comes is decided anew. `changes` are written down as they are: they must hold no secret. Returns once that is durable.
+    ///
+    /// # Errors
+    /// [`CommandError::Invalid`] names the first key that may not change; nothing was changed then. [`CommandError::JournalUnwritable`] when
+    /// nothing can be written down.
+    pub async fn reconfigure(&self, setup: Setup, changes: Vec<ConfigChange>) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Reconfigure(Box::new(setup), changes, answer)).await
+    }
+
+    /// Erases what the caller attached to a signal from the journal, for ever; its hash stays, and so does an entry that says that and when it
+    /// was erased. Returns once it is gone. Copies that were made of the journal keep it. The same again changes nothing else.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] when there is no such signal or nothing was attached to it.
+    pub async fn erase_metadata(&self, signal: &SignalId) -> Result<(), EngineError> {
+        self.ask(|answer| Command::EraseMetadata(signal.clone(), answer)).await
+    }
+
     /// Puts an agent to work on a thread of its own.
     ///
     /// # Errors
@@ -395,7 +420,10 @@ impl Engine {
         let name = format!("omnivenue-agent-{}", agent.id());
         let (queue, handle, body) = agent::start(agent, self.clone());
         queue.tell(AgentInput::Started);
-        self.env.spawn_thread(&name, body).map_err(|e| CommandError::Invalid(format!("no thread for the agent: {e}")))?;
+        // What the agent itself logs is told as its own.
+        let span = tracing::info_span!("agent", agent = %queue.agent);
+        let body = move || span.in_scope(body);
+        self.env.spawn_thread(&name, Box::new(body)).map_err(|e| CommandError::Invalid(format!("no thread for the agent: {e}")))?;
         self.commands.send(Command::Attach(queue)).await.map_err(|_| EngineError::Closed)?;
         Ok(handle)
     }
@@ -406,10 +434,11 @@ impl Engine {
         self.commands.blocking_send(Command::Execute(Box::new(signal), self.env.now().monotonic, Wait::Journaled, answer)).is_ok()
     }
 
-    /// The durable entries after `since`, and those that follow. Pulled from the journal: a slow reader misses nothing and delays nobody.
+    /// The durable entries after `since`, and those that follow: from memory for who keeps up, from the journal for who does not. A slow reader
+    /// delays nobody and makes nothing grow; what the journal no longer keeps is told as [`super::EventItem::Missed`].
     #[must_use]
     pub fn events(&self, since: u64) -> EventFeed {
-        EventFeed::new(Arc::clone(&self.archive), self.durable.clone(), since)
+        EventFeed::new(Arc::clone(&self.archive), Arc::clone(&self.events), self.durable.clone(), since)
     }
 
     /// Makes what was decided durable, stops the engine and gives up the journal. Orders that rest stay at the venues. Stops that the engine

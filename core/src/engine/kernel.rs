@@ -15,12 +15,13 @@ use sha2::{Digest, Sha256};
 use super::killed::{KillReport, kill_report};
 use super::pending::Pending;
 use super::report::{self, Health, Present};
+use super::telemetry::Telemetry;
 use crate::executor::{
     Approval, Archived, Availability, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token,
     VenueSetup, step,
 };
 use crate::gates::Ruling;
-use crate::journal::{Archive, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, KillScope, LegRef, StoreError};
+use crate::journal::{Archive, ConfigChange, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, KillScope, LegRef, StoreError};
 use crate::model::close::{CloseRequest, CloseTarget};
 use crate::model::execution::Execution;
 use crate::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
@@ -169,7 +170,11 @@ pub fn replay(archive: &dyn Archive) -> Result<Replayed, ReplayError> {
     let mut seq = snapshot;
     loop {
         let page = archive.entries_after(seq, PAGE)?;
-        let Some(last) = page.last() else { return Ok(Replayed { book, seq, snapshot }) };
+        let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(Replayed { book, seq, snapshot }) };
+        if first.seq != seq + 1 {
+            let reason = "it is no longer in the journal, and no snapshot says what came of it; restore a backup".to_owned();
+            return Err(StoreError::Unreadable { seq: seq + 1, reason }.into());
+        }
         let end = last.seq;
         for entry in &page {
             book.apply(&entry.event()?).map_err(|source| ReplayError::Fold { seq: entry.seq, source })?;
@@ -198,6 +203,8 @@ pub struct Kernel {
     whole: BTreeSet<ClientOrderId>,
     /// Metadata of a signal under way, until its entry takes it.
     metadata: Option<String>,
+    /// Who tells of what happens, where anyone does.
+    telemetry: Option<Box<Telemetry>>,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -230,6 +237,7 @@ impl Kernel {
             pending: Pending::default(),
             whole: BTreeSet::new(),
             metadata: None,
+            telemetry: None,
         })
     }
 
@@ -237,6 +245,27 @@ impl Kernel {
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// From now on what happens is told: as lines in the log, and as numbers.
+    pub(super) fn observe(&mut self, now: Now) {
+        self.telemetry = Some(Box::new(Telemetry::new(&self.setup, now)));
+    }
+
+    /// Brings the gauges up to date.
+    pub(super) fn gauge(&mut self) {
+        if let Some(telemetry) = &mut self.telemetry {
+            telemetry.gauge(&self.setup, &self.state, (self.seq, self.durable));
+        }
+    }
+
+    pub(super) fn telemetry(&self) -> Option<&Telemetry> {
+        self.telemetry.as_deref()
+    }
+
+    /// The journal's reader.
+    pub(super) fn archive(&self) -> &Arc<dyn Archive> {
+        &self.archive
     }
 
     /// The configuration.
@@ -311,6 +340,36 @@ impl Kernel {
         }
     }
 
+    /// Takes a wish to erase what was attached to a signal.
+    pub fn erase_metadata(&mut self, now: Now, id: &SignalId, token: Token) -> Vec<Task> {
+        let missing = |words: String| vec![Task::Answer { token, result: Err(CommandError::NotFound(words)), seq: 0 }];
+        let found =
+            self.execution_of(id).and_then(|number| Ok((number, number.map(|number| self.execution(number)).transpose()?.flatten())));
+        match found {
+            Err(error) => vec![self.refuse(token, &error)],
+            Ok((None, _)) => missing(format!("there never was a signal {id}")),
+            Ok((Some(_), None)) => missing(format!("the entries of {id} are no longer kept, and what was attached to it went with them")),
+            Ok((Some(_), Some(record))) if record.admission.metadata_hash.is_none() => missing(format!("nothing was attached to {id}")),
+            Ok((Some(execution), Some(_))) => self.input(now, Input::EraseMetadata { execution, signal: id.clone(), token }),
+        }
+    }
+
+    /// Takes another configuration, all of it or nothing. What is open stays as it is; only what comes is decided by it.
+    pub fn reconfigure(&mut self, now: Now, setup: Setup, changes: Vec<ConfigChange>, token: Token) -> Vec<Task> {
+        let refused = |error| vec![Task::Answer { token, result: Err(error), seq: 0 }];
+        if let Some(reason) = self.state.failed() {
+            return refused(CommandError::JournalUnwritable(reason.to_owned()));
+        }
+        if let Err(unchangeable) = self.setup.can_become(&setup) {
+            return refused(CommandError::Invalid(format!("{unchangeable}; nothing was changed")));
+        }
+        let window_changed = self.setup.breakers.window != setup.breakers.window;
+        let venues = std::mem::take(&mut self.setup.venues);
+        let assets = std::mem::take(&mut self.setup.assets);
+        self.setup = Setup { venues, assets, ..setup };
+        self.input(now, Input::Reconfigured { changes, window_changed, token })
+    }
+
     /// Takes a person's answer whether a signal may be carried out.
     pub fn approve(
         &mut self,
@@ -355,6 +414,9 @@ impl Kernel {
     /// Takes what a stream told of an order; one that is no longer at hand is found in the journal.
     pub fn report(&mut self, now: Now, account: AccountId, report: crate::model::order::OrderReport) -> Vec<Task> {
         let recalled = self.recall(&report.client_order_id).map(Box::new);
+        if recalled.is_none() && self.is_not_kept(&report.client_order_id) {
+            return Vec::new();
+        }
         self.input(now, Input::Reported { account, report, recalled })
     }
 
@@ -368,7 +430,7 @@ impl Kernel {
                 if self.whole.contains(id) {
                     return false;
                 }
-                let Some(record) = self.recall(id) else { return true };
+                let Some(record) = self.recall(id) else { return !self.is_not_kept(id) };
                 let news = record.order(id).is_none_or(|order| !order.trades.contains_key(&fill.trade_id));
                 if news {
                     recalled.insert(record.admission.number, record);
@@ -380,7 +442,7 @@ impl Kernel {
                 if self.whole.contains(id) {
                     return false;
                 }
-                let Some(record) = self.recall(id) else { return true };
+                let Some(record) = self.recall(id) else { return !self.is_not_kept(id) };
                 let number = record.admission.number;
                 if record.order(id).is_none_or(|order| report.filled_quantity > order.reported) {
                     recalled.insert(number, record);
@@ -406,11 +468,17 @@ impl Kernel {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             self.journal_failed |= matches!(input, Input::JournalFailed { .. });
+            if let Some(telemetry) = &mut self.telemetry {
+                telemetry.heard(&self.setup, &self.state, now, &input);
+            }
             let output = step(&self.setup, &mut self.state, now, input);
             if let Some(fault) = &output.fault {
                 tracing::error!(%fault, "the state machine met what it must not meet; no entry is taken any more");
             }
             for decided in output.events {
+                if let Some(telemetry) = &mut self.telemetry {
+                    telemetry.decided(self.state.book(), self.seq + 1, &decided.event, decided.execution);
+                }
                 if !self.journal_failed {
                     self.record(now.wall, decided.event, decided.execution);
                 } else if let Event::Prepared(intent) = decided.event {
@@ -421,6 +489,9 @@ impl Kernel {
             for effect in output.effects {
                 self.dispatch(effect, &mut inputs, &mut tasks);
             }
+        }
+        if let Some(telemetry) = &self.telemetry {
+            tasks.iter().for_each(|task| telemetry.carries_out(self.state.book(), task));
         }
         tasks
     }
@@ -505,7 +576,8 @@ impl Kernel {
     /// [`StoreError`] when the journal cannot be read.
     pub fn published(&self, id: &SignalId) -> Result<Option<Execution>, StoreError> {
         let Some(number) = self.execution_of(id)? else { return Ok(None) };
-        let record = self.execution(number)?;
+        let record = self.execution(number)?.ok_or_else(|| StoreError::NotKept(id.to_string()))?;
+        let record = Some(record);
         Ok(record.map(|record| report::execution(&record, Some(Present { setup: &self.setup, state: &self.state }))))
     }
 
@@ -526,8 +598,13 @@ impl Kernel {
             return Ok(None);
         }
         let Some(execution) = self.away(id)? else { return Ok(None) };
-        let record = self.rebuild(execution)?;
-        Ok(record.map(|record| Archived { execution, body_hash: record.admission.body_hash }))
+        let known = match self.rebuild(execution)? {
+            Some(record) => Some(record.admission.body_hash),
+            None => self.archive.body_hash_of(id)?,
+        };
+        // An id that is known and of which nothing is known is never taken for a new one.
+        let body_hash = known.ok_or_else(|| StoreError::NotKept(id.to_string()))?;
+        Ok(Some(Archived { execution, body_hash }))
     }
 
     fn refuse(&self, token: Token, error: &StoreError) -> Task {
@@ -546,6 +623,21 @@ impl Kernel {
             self.whole.insert(order.clone());
         }
         Some(record)
+    }
+
+    /// Whether an order is one of ours whose entries the journal no longer holds: nothing can be booked on it any more. Where it traded after
+    /// all, what the venue holds differs from our books, and that is seen as any difference is.
+    fn is_not_kept(&self, order: &ClientOrderId) -> bool {
+        let book = self.state.book();
+        if book.leg_of(order).is_some() || book.namespace().is_empty() || !order.as_str().starts_with(book.namespace()) {
+            return false;
+        }
+        let known = self.pending.order(order).is_none() && matches!(self.archive.execution_of_order(order), Ok(Some(_)));
+        let gone = known && self.look_up(order).is_none();
+        if gone {
+            tracing::debug!(client_order_id = %order, "the venue tells of an order whose entries are no longer kept");
+        }
+        gone
     }
 
     fn look_up(&self, order: &ClientOrderId) -> Option<ExecutionRecord> {
@@ -574,6 +666,7 @@ impl Kernel {
                 self.orders.push(intent.client_order_id().clone());
                 Some(IndexKey::Order(intent.client_order_id().clone()))
             }
+            Event::MetadataErased { signal, .. } => Some(IndexKey::Erased(signal.clone())),
             _ => None,
         };
         // What a venue can tell again may wait; what only we know may not.

@@ -29,6 +29,7 @@ impl Pending {
             match index {
                 IndexKey::Signal(id) => drop(self.signals.insert(id.clone(), execution)),
                 IndexKey::Order(id) => drop(self.orders.insert(id.clone(), execution)),
+                IndexKey::Erased(_) => {}
             }
         }
         self.lines.push_back(Line {
@@ -45,7 +46,7 @@ impl Pending {
             match self.lines.pop_front().and_then(|line| line.index) {
                 Some(IndexKey::Signal(id)) => drop(self.signals.remove(&id)),
                 Some(IndexKey::Order(id)) => drop(self.orders.remove(&id)),
-                None => {}
+                Some(IndexKey::Erased(_)) | None => {}
             }
         }
     }

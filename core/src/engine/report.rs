@@ -18,6 +18,7 @@ use crate::model::order::{Fee, OrderState, Purpose};
 use crate::model::signal::{Direction, Sizing};
 use crate::model::time::Timestamp;
 
+use super::health::{AgentHealth, Drops, EventsHealth, JournalHealth, VenueHealth};
 use super::kernel::{ReplayError, Replayed, rebuild, replay};
 use super::killed::{KillReport, kill_report};
 
@@ -107,6 +108,9 @@ pub struct AccountHealth {
     /// Whether that is longer ago than three comparisons should take: what is shown of it may be out of date.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
+    /// Milliseconds since its stream last told of an order; absent while it never has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_ms_ago: Option<u64>,
 }
 
 /// An order that may have taken effect.
@@ -277,6 +281,52 @@ pub struct Health {
     /// Why no entry is taken, if the journal failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// How long the engine has been open, in milliseconds; absent when none runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime_ms: Option<u64>,
+    /// The venues.
+    #[serde(default)]
+    pub venues: Vec<VenueHealth>,
+    /// The journal.
+    #[serde(default)]
+    pub journal: JournalHealth,
+    /// Who reads events.
+    #[serde(default)]
+    pub events: EventsHealth,
+    /// The agents in the engine's process.
+    #[serde(default)]
+    pub agents: Vec<AgentHealth>,
+    /// What was dropped because its reader was too slow.
+    #[serde(default)]
+    pub drops: Drops,
+}
+
+impl Health {
+    /// Of a journal that reaches to an entry, before anything else is known.
+    fn at(status: &str, (seq, durable_seq): (u64, u64)) -> Self {
+        Self {
+            status: status.to_owned(),
+            accounts: Vec::new(),
+            breakers: Vec::new(),
+            kills: Vec::new(),
+            unknown: Vec::new(),
+            duties: Vec::new(),
+            waiting: Vec::new(),
+            losses: Vec::new(),
+            depegged: Vec::new(),
+            equity: None,
+            seq,
+            durable_seq,
+            positions: 0,
+            failure: None,
+            uptime_ms: None,
+            venues: Vec::new(),
+            journal: JournalHealth { head: seq, durable: durable_seq, lag: seq.saturating_sub(durable_seq), ..JournalHealth::default() },
+            events: EventsHealth::default(),
+            agents: Vec::new(),
+            drops: Drops::default(),
+        }
+    }
 }
 
 /// What a running engine knows beside its books.
@@ -685,7 +735,15 @@ pub(super) fn health(setup: &Setup, state: &State, monotonic: u64, (seq, durable
         let compared_ms_ago = state.compared_at(id).map(|at| monotonic.saturating_sub(at) / 1000);
         let patience = u64::try_from(pace(setup, book, id).as_millis()).unwrap_or(u64::MAX).saturating_mul(3);
         let stale = compared_ms_ago.is_none_or(|ago| ago > patience);
-        AccountHealth { account: id.clone(), venue: account.venue.clone(), status: status.to_owned(), reason, compared_ms_ago, stale }
+        AccountHealth {
+            account: id.clone(),
+            venue: account.venue.clone(),
+            status: status.to_owned(),
+            reason,
+            compared_ms_ago,
+            stale,
+            stream_ms_ago: None,
+        }
     };
     let accounts: Vec<AccountHealth> = setup.accounts.iter().map(account).collect();
     let status = if state.failed().is_some() {
@@ -698,7 +756,6 @@ pub(super) fn health(setup: &Setup, state: &State, monotonic: u64, (seq, durable
         "ready"
     };
     Health {
-        status: status.to_owned(),
         accounts,
         breakers: breakers(book, setup.accounts.values().map(|account| account.venue.clone()), &state.alarms()),
         kills: kills(book),
@@ -711,10 +768,9 @@ pub(super) fn health(setup: &Setup, state: &State, monotonic: u64, (seq, durable
         losses: losses(setup, state),
         depegged: depegged(book),
         equity: total_equity(setup, book, state.marks()),
-        seq,
-        durable_seq,
         positions: book.ledger().positions().count(),
         failure: state.failed().map(str::to_owned),
+        ..Health::at(status, (seq, durable_seq))
     }
 }
 
@@ -801,15 +857,14 @@ impl Books {
             Some(record) => Some(record.clone()),
             None => rebuild(archive, number, Vec::new())?,
         };
-        Ok(record.map(|record| execution(&record, None)))
+        let record = record.ok_or_else(|| crate::journal::StoreError::NotKept(id.to_string()))?;
+        Ok(Some(execution(&record, None)))
     }
 
     /// How things stand while no engine runs.
     #[must_use]
     pub fn health(&self) -> Health {
         Health {
-            status: "offline".into(),
-            accounts: Vec::new(),
             breakers: breakers(&self.book, [], &[]),
             kills: kills(&self.book),
             unknown: unknown_orders(&self.book, |_| None),
@@ -818,10 +873,8 @@ impl Books {
             losses: self.book.broken_limits().map(broken).collect(),
             depegged: depegged(&self.book),
             equity: None,
-            seq: self.seq,
-            durable_seq: self.seq,
             positions: self.book.ledger().positions().count(),
-            failure: None,
+            ..Health::at("offline", (self.seq, self.seq))
         }
     }
 }

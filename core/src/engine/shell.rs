@@ -2,17 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::asking::{self, UserGates};
-use super::committer::{self, Committed, Work};
+use super::committer::{self, Committed, Committer, Flushes, Work};
 use super::env::Env;
+use super::feed::EventBuffer;
 use super::handle::{Answer, Command, EngineError, OpenError, Parts, Wait};
+use super::health::{self, Around};
 use super::kernel::{Kernel, Task};
 use super::killed::may_lift;
+use super::meters;
 use super::report::{self, Present};
 use crate::agent::{AgentInput, AgentQueue};
 use crate::executor::{CommandError, Input, Timer, Token, VenueSetup};
@@ -29,8 +32,8 @@ use crate::venue::{Account, AccountSnapshot, Effect as Happened, ErrorKind, Oper
 const LINGER: Duration = Duration::from_millis(20);
 /// How long `Wait::Settled` waits at most.
 const SETTLE_WAIT: Duration = Duration::from_secs(60);
-/// Entries between two snapshots of the state.
-const SNAPSHOT_EVERY: u64 = 20_000;
+/// How often gauges are brought up to date while anything happens.
+const GAUGE_EVERY: Duration = Duration::from_secs(1);
 /// Inputs taken in one go before the batch is sent to the journal.
 const BURST: usize = 256;
 /// Reports and quotes that may wait on one stream.
@@ -78,6 +81,21 @@ struct Waiting {
     until: u64,
 }
 
+/// How often streams at each venue ended and were opened again.
+#[derive(Default)]
+struct Reconnects(Mutex<BTreeMap<VenueId, u64>>);
+
+impl Reconnects {
+    fn note(&self, venue: &VenueId, stream: &'static str) {
+        meters::stream_ended(venue, stream);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(venue.clone()).or_default() += 1;
+    }
+
+    fn of(&self, venue: &VenueId) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(venue).copied().unwrap_or(0)
+    }
+}
+
 /// How long to wait before a stream is opened again: longer each time that it ends soon after it began.
 struct Patience(Duration);
 
@@ -102,7 +120,13 @@ struct Shell {
     kernel: Kernel,
     messages: mpsc::UnboundedSender<Message>,
     journal: Option<std_mpsc::Sender<Work>>,
+    flushes: Arc<Flushes>,
     head: watch::Sender<u64>,
+    events: Arc<EventBuffer>,
+    /// Streams that ended, by venue.
+    reconnects: Arc<Reconnects>,
+    /// When the gauges were last brought up to date, by the monotonic clock.
+    gauged_at: u64,
     committing: bool,
     linger_until: Option<u64>,
     timers: BTreeMap<(u64, u64), Timer>,
@@ -117,6 +141,8 @@ struct Shell {
     opened: Option<oneshot::Sender<Result<(), OpenError>>>,
     open_until: u64,
     last_snapshot: u64,
+    /// Entries between two snapshots of the state.
+    snapshot_every: u64,
     agents: Vec<AgentQueue>,
     /// Calls under way that change something at a venue: a shutdown waits for their answers, within their deadline.
     writes: u64,
@@ -134,7 +160,12 @@ fn micros(length: Duration) -> u64 {
 }
 
 /// The engine's thread.
-pub(super) fn run(parts: Parts, inbox: mpsc::Receiver<Command>, head: watch::Sender<u64>, opened: oneshot::Sender<Result<(), OpenError>>) {
+pub(super) fn run(
+    parts: Parts,
+    inbox: mpsc::Receiver<Command>,
+    head: (watch::Sender<u64>, Arc<EventBuffer>),
+    opened: oneshot::Sender<Result<(), OpenError>>,
+) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return drop(opened.send(Err(OpenError::Thread(error)))),
@@ -158,7 +189,7 @@ pub(super) fn run(parts: Parts, inbox: mpsc::Receiver<Command>, head: watch::Sen
 async fn open(
     parts: Parts,
     messages: mpsc::UnboundedSender<Message>,
-    head: watch::Sender<u64>,
+    (head, events): (watch::Sender<u64>, Arc<EventBuffer>),
     done: mpsc::UnboundedSender<Committed>,
 ) -> Result<(Shell, String), OpenError> {
     let Parts { env, mut setup, venues, accounts, journal, archive, namespace, recovery_wait, kill_secret, user_gates } = parts;
@@ -198,17 +229,23 @@ async fn open(
         }
     }
     let recovering = setup.accounts.keys().cloned().collect();
-    let kernel = Kernel::open(setup, accounts.clone(), archive)?;
+    let mut kernel = Kernel::open(setup, accounts.clone(), archive)?;
+    kernel.observe(env.now());
     head.send_replace(kernel.durable());
-    let journal = committer::start(&*env, journal, done)?;
+    let snapshot_every = journal.snapshot_every();
+    let Committer { work, flushes } = committer::start(&env, journal, done)?;
     let open_until = env.now().monotonic.saturating_add(micros(recovery_wait));
     let last_snapshot = kernel.latest_snapshot();
     let mut shell = Shell {
         env,
         kernel,
         messages,
-        journal: Some(journal),
+        journal: Some(work),
+        flushes,
         head,
+        events,
+        reconnects: Arc::default(),
+        gauged_at: 0,
         committing: false,
         linger_until: None,
         timers: BTreeMap::new(),
@@ -222,6 +259,7 @@ async fn open(
         opened: None,
         open_until,
         last_snapshot,
+        snapshot_every,
         agents: Vec::new(),
         writes: 0,
         stop: None,
@@ -258,6 +296,10 @@ impl Shell {
             self.flush(self.stop.is_some());
             self.announce_open();
             let now = self.env.now().monotonic;
+            if now >= self.gauged_at.saturating_add(micros(GAUGE_EVERY)) {
+                self.gauged_at = now;
+                self.kernel.gauge();
+            }
             if self.stop.is_some() {
                 let patience = micros(self.kernel.setup().timing.leg_deadline);
                 stop_until = stop_until.min(now.saturating_add(patience));
@@ -412,6 +454,14 @@ impl Shell {
                 let _ = answer.send(Ok(()));
                 tasks
             }
+            Command::Reconfigure(setup, changes, answer) => {
+                self.callers.insert(token, Waiter::Act(answer));
+                self.kernel.reconfigure(now, *setup, changes, token)
+            }
+            Command::EraseMetadata(id, answer) => {
+                self.callers.insert(token, Waiter::Act(answer));
+                self.kernel.erase_metadata(now, &id, token)
+            }
             Command::Adopt(account, reason, answer) => {
                 self.callers.insert(token, Waiter::Act(answer));
                 self.kernel.input(now, Input::Adopt { account, reason, token })
@@ -428,7 +478,13 @@ impl Shell {
                 return drop(answer.send(Ok(report::equity(state.book(), state.marks(), Some(self.kernel.setup())))));
             }
             Command::Health(answer) => {
-                return drop(answer.send(Ok(self.kernel.health(now))));
+                let around = Around {
+                    events: &self.events,
+                    agents: self.agents.iter().map(AgentQueue::health).collect(),
+                    flushes: self.flushes.told(),
+                    reconnects: &|venue| self.reconnects.of(venue),
+                };
+                return drop(answer.send(Ok(health::complete(&self.kernel, now, around))));
             }
             Command::Availability(asset, answer) => return drop(answer.send(Ok(self.kernel.availability(now, &asset)))),
             Command::KillReports(scope, answer) => {
@@ -607,7 +663,13 @@ impl Shell {
         let Some(waiting) = self.waiting.remove(&number) else { return };
         let record = match self.kernel.execution(number) {
             Ok(Some(record)) => record,
-            Ok(None) => return drop(self.waiting.insert(number, waiting)),
+            Ok(None) => {
+                let gone = || crate::journal::StoreError::NotKept("what was asked for".to_owned());
+                return waiting.into_iter().for_each(|one| {
+                    self.deadlines.remove(&(one.until, number));
+                    let _ = one.answer.send(Err(EngineError::Store(gone())));
+                });
+            }
             Err(error) => {
                 let words = error.to_string();
                 return waiting
@@ -672,6 +734,7 @@ impl Shell {
         self.committing = false;
         match committed {
             Ok(batch) => {
+                self.events.push(&batch.entries);
                 let tasks = self.kernel.committed(self.env.now(), batch);
                 let durable = self.kernel.durable();
                 self.head.send_replace(durable);
@@ -706,7 +769,7 @@ impl Shell {
     /// fold of exactly what the journal will have once it has written that, and it writes in order.
     fn keep_snapshot(&mut self) {
         let seq = self.kernel.seq();
-        if seq < self.last_snapshot + SNAPSHOT_EVERY {
+        if seq < self.last_snapshot + self.snapshot_every {
             return;
         }
         self.last_snapshot = seq;
@@ -771,7 +834,7 @@ impl Shell {
     }
 
     fn follow_quotes(&self, venue: Arc<dyn Venue>) {
-        let (messages, env) = (self.messages.clone(), Arc::clone(&self.env));
+        let (messages, env, reconnects) = (self.messages.clone(), Arc::clone(&self.env), Arc::clone(&self.reconnects));
         let (sink, mut quotes) = Sink::bounded(STREAM);
         let id = venue.id().clone();
         let forward = messages.clone();
@@ -795,13 +858,14 @@ impl Shell {
                     Ok(Err(error)) => tracing::warn!(venue = %venue.id(), %error, "the stream of prices ended"),
                     Err(_) => tracing::error!(venue = %venue.id(), "the adapter panicked in the stream of prices"),
                 }
+                reconnects.note(venue.id(), "prices");
                 env.sleep(patience.after(env.now().monotonic.saturating_sub(began))).await;
             }
         });
     }
 
     fn follow_account(&self, account: Arc<dyn Account>) {
-        let (messages, env) = (self.messages.clone(), Arc::clone(&self.env));
+        let (messages, env, reconnects) = (self.messages.clone(), Arc::clone(&self.env), Arc::clone(&self.reconnects));
         let (sink, mut reports) = Sink::bounded(STREAM);
         let id = account.id().clone();
         let forward = messages.clone();
@@ -823,6 +887,7 @@ impl Shell {
                     Ok(Err(error)) => tracing::warn!(account = %account.id(), %error, "the stream of orders ended"),
                     Err(_) => tracing::error!(account = %account.id(), "the adapter panicked in the stream of orders"),
                 }
+                reconnects.note(account.venue().id(), "orders");
                 env.sleep(patience.after(env.now().monotonic.saturating_sub(began))).await;
                 // What was missed meanwhile is in the venue's truth.
                 let _ = messages.send(Message::Reconnected(account.id().clone()));

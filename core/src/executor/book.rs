@@ -540,7 +540,8 @@ impl Book {
     /// [`FoldError`] when the entries are not those of one execution.
     pub fn rebuild(events: impl IntoIterator<Item = Event>) -> Result<Option<ExecutionRecord>, FoldError> {
         let mut book = Self::default();
-        for event in events {
+        // What the journal still holds may begin in the middle: only from its admission on, or from where it was brought back whole, is it known.
+        for event in events.into_iter().skip_while(|event| !matches!(event, Event::Admitted(_) | Event::Recalled(_))) {
             book.apply(&event)?;
         }
         Ok(book.executions.pop_last().map(|(_, record)| Arc::unwrap_or_clone(record)))
@@ -610,6 +611,8 @@ impl Book {
             Event::MustClose { lot, why, at } => self.upkeep.must_close(lot, why, *at),
             Event::Relieved { lot, .. } => self.upkeep.relieve(lot),
             Event::GuardMoved { leg, best } => self.upkeep.moved(*leg, *best),
+            // What holds is in the configuration, and the text was never in the state.
+            Event::ConfigChanged { .. } | Event::MetadataErased { .. } => {}
             Event::Reported { .. }
             | Event::BecameUnknown { .. }
             | Event::Failed { .. }

@@ -125,6 +125,11 @@ impl Watch {
         self.venues.get_mut(venue).expect("it was inserted if it was not there")
     }
 
+    /// What was counted over a window of another length says nothing any more; alarms that stand go on standing until all has been well.
+    pub(super) fn forget_counts(&mut self) {
+        self.venues.values_mut().for_each(Vitals::forget_counts);
+    }
+
     fn alarms(&self) -> Vec<Alarm> {
         let venues = self.venues.iter().flat_map(|(venue, vitals)| vitals.alarms(Some(venue)));
         self.engine.alarms(None).into_iter().chain(venues).collect()
@@ -136,6 +141,12 @@ impl State {
     #[must_use]
     pub fn alarms(&self) -> Vec<Alarm> {
         self.live.watch.alarms()
+    }
+
+    /// How a venue is, as numbers, at an instant of the monotonic clock.
+    #[must_use]
+    pub fn wellness(&self, venue: &VenueId, breakers: &Breakers, now: u64) -> vitals::Wellness {
+        self.live.watch.venues.get(venue).map(|vitals| vitals.wellness(breakers, now)).unwrap_or_default()
     }
 }
 

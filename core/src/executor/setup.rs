@@ -120,6 +120,10 @@ pub struct AgentSetup {
     pub allowed_assets: Option<BTreeSet<Asset>>,
     /// A person must say yes to each of its signals, within this time.
     pub approval: Option<Duration>,
+    /// It is switched off: no entry of it is taken.
+    pub disabled: bool,
+    /// Deployments of it that are switched off.
+    pub disabled_deployments: BTreeSet<DeploymentId>,
 }
 
 /// Where one agent's signals are carried out.

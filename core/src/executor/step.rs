@@ -19,7 +19,7 @@ use super::guarding::Leaving;
 use super::setup::Setup;
 use super::weighing::Scales;
 use crate::gates::{Cleared, Marks, Ruling};
-use crate::journal::{Event, ExecutionNumber, Failure, KillMode, KillScope, LegRef, Verdict};
+use crate::journal::{ConfigChange, Event, ExecutionNumber, Failure, KillMode, KillScope, LegRef, Verdict};
 use crate::ledger::{AccountSymbol, PositionKey};
 use crate::model::close::{CloseRequest, Lot};
 use crate::model::exit::ExitKind;
@@ -258,6 +258,24 @@ pub enum Input {
         account: AccountId,
         /// Why.
         reason: String,
+        /// Whom to answer.
+        token: Token,
+    },
+    /// The configuration is another one from now on.
+    Reconfigured {
+        /// What changed.
+        changes: Vec<ConfigChange>,
+        /// Whether the breakers count over a window of another length.
+        window_changed: bool,
+        /// Whom to answer.
+        token: Token,
+    },
+    /// A person wants what was attached to a signal erased.
+    EraseMetadata {
+        /// The signal's execution.
+        execution: ExecutionNumber,
+        /// The signal.
+        signal: SignalId,
         /// Whom to answer.
         token: Token,
     },
@@ -694,6 +712,8 @@ impl Step<'_> {
             Input::Refresh { account } => self.fetch(&account),
             Input::Reconcile => self.by_risk().iter().for_each(|account| self.fetch(account)),
             Input::Adopt { account, reason, token } => self.adopt(&account, &reason, token),
+            Input::Reconfigured { changes, window_changed, token } => self.reconfigured(changes, window_changed, token),
+            Input::EraseMetadata { execution, signal, token } => self.erase_metadata(execution, signal, token),
             Input::JournalFailed { reason } => self.journal_failed(reason),
         }
     }

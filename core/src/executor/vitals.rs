@@ -191,6 +191,19 @@ impl Tally {
     }
 }
 
+/// How a venue is, as numbers: times in microseconds, `None` where there never was one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wellness {
+    /// Calls that came back, within the breakers' window.
+    pub calls: u32,
+    /// Of these, those that failed for a reason of the venue's.
+    pub failed: u32,
+    /// Since the latest price.
+    pub unpriced: Option<u64>,
+    /// Since the latest answer.
+    pub unanswered: Option<u64>,
+}
+
 /// What a measure says at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reading {
@@ -225,6 +238,11 @@ pub(super) struct Vitals {
 }
 
 impl Vitals {
+    /// Counts anew, as over a window of another length.
+    pub(super) fn forget_counts(&mut self) {
+        [&mut self.calls, &mut self.failed, &mut self.answers, &mut self.slow].into_iter().for_each(|tally| *tally = Tally::default());
+    }
+
     /// A price came in.
     pub(super) fn quoted(&mut self, now: u64) {
         self.quoted_at = Some(now);
@@ -256,6 +274,16 @@ impl Vitals {
     /// How long there has been no price; `None` while there never was one.
     pub(super) fn unpriced(&self, now: u64) -> Option<u64> {
         self.quoted_at.map(|at| now.saturating_sub(at))
+    }
+
+    /// Calls within the window, those of them that failed, and how long ago the latest price and the latest answer came.
+    pub(super) fn wellness(&self, breakers: &Breakers, now: u64) -> Wellness {
+        Wellness {
+            calls: self.calls.total(now, breakers.window),
+            failed: self.failed.total(now, breakers.window),
+            unpriced: self.unpriced(now),
+            unanswered: self.answered_at.map(|at| now.saturating_sub(at)),
+        }
     }
 
     pub(super) fn errors(&self, breakers: &Breakers, now: u64) -> Option<Reading> {

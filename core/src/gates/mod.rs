@@ -7,6 +7,7 @@
 mod assets;
 mod breaker;
 mod capital;
+mod enabled;
 mod interest;
 mod latch;
 mod loss;
@@ -117,8 +118,9 @@ pub trait Gate: Send + Sync {
 }
 
 /// The built-in gates, in the order in which they are asked: what stops everything first, money last.
-const BUILT_IN: [&dyn Gate; 8] = [
+const BUILT_IN: [&dyn Gate; 9] = [
     &latch::Latch,
+    &enabled::Enabled,
     &breaker::CircuitBreaker,
     &loss::LossLimit,
     &loss::Depeg,

@@ -663,6 +663,35 @@ pub enum Event {
         /// Since when.
         at: Timestamp,
     },
+    /// The configuration was changed while the engine ran. What holds is in the configuration; this says what it was before.
+    ConfigChanged {
+        /// What changed.
+        changes: Vec<ConfigChange>,
+        /// When.
+        at: Timestamp,
+    },
+    /// What the caller attached to a signal was erased: with this entry it is gone from the journal. Its hash stays.
+    MetadataErased {
+        /// The signal's execution.
+        execution: ExecutionNumber,
+        /// The signal.
+        signal: SignalId,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// One key of the configuration that changed. Where secrets are kept is never part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigChange {
+    /// The key.
+    pub key: String,
+    /// What it was; absent when it was not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<serde_json::Value>,
+    /// What it is; absent when it is no longer given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<serde_json::Value>,
 }
 
 impl Event {
@@ -702,6 +731,8 @@ impl Event {
             Self::LimitBroken(_) => "limit_broken",
             Self::LimitLifted { .. } => "limit_lifted",
             Self::DepegChanged { .. } => "depeg_changed",
+            Self::ConfigChanged { .. } => "config_changed",
+            Self::MetadataErased { .. } => "metadata_erased",
         }
     }
 
@@ -711,9 +742,10 @@ impl Event {
         match self {
             Self::Admitted(admission) => Some(admission.number),
             Self::Recalled(record) => Some(record.admission.number),
-            Self::LegPlanned { execution, .. } | Self::GroupDecided { execution, .. } | Self::Approved { execution, .. } => {
-                Some(*execution)
-            }
+            Self::LegPlanned { execution, .. }
+            | Self::GroupDecided { execution, .. }
+            | Self::Approved { execution, .. }
+            | Self::MetadataErased { execution, .. } => Some(*execution),
             Self::LegEnded { leg, .. } | Self::LegDecided { leg, .. } => Some(leg.execution),
             Self::Prepared(intent) => Some(intent.leg.execution),
             _ => None,

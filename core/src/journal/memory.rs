@@ -94,7 +94,7 @@ impl Journal for MemoryStore {
                 match &entry.index {
                     Some(IndexKey::Signal(id)) => drop(inner.signals.insert(id.clone(), execution)),
                     Some(IndexKey::Order(id)) => drop(inner.orders.insert(id.clone(), execution)),
-                    None => {}
+                    Some(IndexKey::Erased(_)) | None => {}
                 }
             }
         }
@@ -133,5 +133,13 @@ impl Archive for MemoryStore {
 
     fn execution_of_order(&self, id: &ClientOrderId) -> Result<Option<ExecutionNumber>, StoreError> {
         Ok(self.inner().orders.get(id).copied())
+    }
+
+    fn body_hash_of(&self, _: &SignalId) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
+    fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.inner().entries.iter().map(|entry| u64::try_from(entry.body.len()).unwrap_or(0)).sum())
     }
 }

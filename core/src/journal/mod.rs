@@ -12,8 +12,8 @@ use std::sync::Arc;
 pub use self::adjustment::{Adjustment, AdjustmentKind, Basis, PriceSource, Share};
 pub use self::chain::{ChainError, ChainKey, Hash};
 pub use self::event::{
-    Admission, BreakerState, Command, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef, OrderPlan, Protect,
-    Reserve, Terms, Verdict,
+    Admission, BreakerState, Command, ConfigChange, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef,
+    OrderPlan, Protect, Reserve, Terms, Verdict,
 };
 pub use self::loss::{Baseline, LimitBroken, LossKind, LossScope, OnBreach};
 pub use self::memory::MemoryStore;
@@ -65,6 +65,8 @@ pub enum IndexKey {
     Signal(SignalId),
     /// The intent of an order.
     Order(ClientOrderId),
+    /// What the caller attached to this signal goes, for ever and with this very entry.
+    Erased(SignalId),
 }
 
 /// One line of the journal as it is read back.
@@ -132,6 +134,9 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// What is asked for was once here and is no longer kept: its entries went with a closed segment.
+    #[error("{0} is known and its entries are no longer kept in the journal; closed segments have them")]
+    NotKept(String),
     /// A file of another version, or no journal at all.
     #[error("{0}")]
     Incompatible(String),
@@ -154,6 +159,11 @@ pub trait Journal: Send {
     /// # Errors
     /// [`StoreError::Io`]; the journal itself is unharmed.
     fn snapshot(&mut self, seq: u64, state: &str) -> Result<(), StoreError>;
+
+    /// After how many entries the state should be kept: a start replays at most about as many.
+    fn snapshot_every(&self) -> u64 {
+        20_000
+    }
 }
 
 /// Reads what is durable, beside the writer. Shared; each call is one consistent read.
@@ -187,4 +197,16 @@ pub trait Archive: Send + Sync {
     /// # Errors
     /// [`StoreError`] when the index cannot be read.
     fn execution_of_order(&self, id: &ClientOrderId) -> Result<Option<ExecutionNumber>, StoreError>;
+
+    /// The hash of the body of a signal or a request to close whose entries are no longer kept; `None` while they are. Cost: O(log history).
+    ///
+    /// # Errors
+    /// [`StoreError`] when the index cannot be read.
+    fn body_hash_of(&self, id: &SignalId) -> Result<Option<String>, StoreError>;
+
+    /// What the journal takes on disk now, in bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that cannot be found out.
+    fn bytes(&self) -> Result<u64, StoreError>;
 }

@@ -53,7 +53,7 @@ pub enum ErrorKind {
 }
 
 /// What was attempted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Operation {
@@ -77,6 +77,23 @@ pub enum Operation {
     Stream,
     /// [`Account::examine`](super::Account::examine).
     Examine,
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Instruments => "instruments",
+            Self::Quotes => "quotes",
+            Self::Ready => "ready",
+            Self::Prepare => "prepare",
+            Self::Place => "place",
+            Self::Probe => "probe",
+            Self::Cancel => "cancel",
+            Self::Snapshot => "snapshot",
+            Self::Stream => "stream",
+            Self::Examine => "examine",
+        })
+    }
 }
 
 /// A failed call to a venue.

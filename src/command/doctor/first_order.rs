@@ -113,8 +113,13 @@ fn alone(config: &Config, account: &AccountConfig) -> Config {
     alone.journal.path = Some(config.journal_path().with_file_name(format!("{DOCTOR}.db")));
     alone.journal.views = false;
     alone.journal.namespace = None;
-    alone.agents =
-        vec![AgentConfig { id: DOCTOR.parse().expect("a valid name"), allowed_assets: None, losses: Default::default(), approval: None }];
+    alone.agents = vec![AgentConfig {
+        id: DOCTOR.parse().expect("a valid name"),
+        allowed_assets: None,
+        losses: Default::default(),
+        approval: None,
+        enabled: true,
+    }];
     let share = ShareConfig { account: account.id.clone(), allocation: None, fallback: None };
     let id = DOCTOR.parse().expect("a valid name");
     let agent = DOCTOR.parse().expect("a valid name");
@@ -127,6 +132,7 @@ fn alone(config: &Config, account: &AccountConfig) -> Config {
         stops: Default::default(),
         approval: None,
         scale: Factor::ONE,
+        enabled: true,
     }];
     alone
 }

@@ -1,6 +1,6 @@
 //! Reads of the journal, shared by everyone who reads.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use omnivenue_core::journal::{Archive, ChainKey, ExecutionNumber, Snapshot, StoreError, StoredEntry};
@@ -9,12 +9,13 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::chain::{self, ReadError, from_sql, to_sql};
 use crate::reader::Reader;
-use crate::{file, schema};
+use crate::{erase, file, schema};
 
 /// Reads what is durable in a journal, through a connection of its own: never waits for the writer, nor makes it wait.
 #[derive(Debug)]
 pub struct SqliteArchive {
     reader: Mutex<Reader>,
+    path: PathBuf,
     key: ChainKey,
     namespace: String,
 }
@@ -50,7 +51,7 @@ impl SqliteArchive {
 
     fn over(mut reader: Reader, path: &Path, key: ChainKey) -> Result<Self, StoreError> {
         let namespace = reader.read(|conn| Ok(schema::namespace(conn, path, &key)?))?;
-        Ok(Self { reader: Mutex::new(reader), key, namespace })
+        Ok(Self { reader: Mutex::new(reader), path: path.to_owned(), key, namespace })
     }
 
     /// The tag that begins every client order id of this journal.
@@ -64,13 +65,7 @@ impl SqliteArchive {
     /// # Errors
     /// [`StoreError`] when it cannot be read.
     pub fn metadata(&self, signal: &SignalId) -> Result<Option<String>, StoreError> {
-        self.query(|conn| {
-            let mut statement = conn.prepare_cached(
-                "SELECT m.body FROM signals s JOIN entries e ON e.execution = s.execution JOIN metadata m ON m.seq = e.seq
-                 WHERE s.signal_id = ?1 ORDER BY m.seq LIMIT 1",
-            )?;
-            Ok(statement.query_row([signal.as_str()], |row| row.get(0)).optional()?)
-        })
+        self.query(|conn| Ok(erase::attached(conn, signal)?))
     }
 
     fn query<T>(&self, query: impl FnMut(&Connection) -> Result<T, ReadError>) -> Result<T, StoreError> {
@@ -117,5 +112,13 @@ impl Archive for SqliteArchive {
 
     fn execution_of_order(&self, id: &ClientOrderId) -> Result<Option<ExecutionNumber>, StoreError> {
         self.execution("SELECT execution FROM orders WHERE client_order_id = ?1", id.as_str())
+    }
+
+    fn body_hash_of(&self, id: &SignalId) -> Result<Option<String>, StoreError> {
+        self.query(|conn| crate::segments::body_hash_of(conn, id))
+    }
+
+    fn bytes(&self) -> Result<u64, StoreError> {
+        file::bytes(&self.path)
     }
 }

@@ -83,6 +83,16 @@ pub(crate) fn exists_fit(path: &Path) -> Result<bool, StoreError> {
     Ok(true)
 }
 
+/// What a journal takes on disk, with its write-ahead log.
+pub(crate) fn bytes(path: &Path) -> Result<u64, StoreError> {
+    let length = |path: &Path| match std::fs::metadata(path) {
+        Ok(meta) => Ok(meta.len()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(0),
+        Err(e) => Err(error::io(path, "look at", &e)),
+    };
+    Ok(length(path)? + length(&beside(path, "-wal"))?)
+}
+
 /// Refuses file systems on which locks and flushes are not to be relied on.
 pub(crate) fn refuse_network(path: &Path) -> Result<(), StoreError> {
     let folder = folder(path);

@@ -13,11 +13,19 @@ use crate::chain::{self, Head, ReadError, from_sql, to_sql};
 use crate::checkpoint::{self, Checkpointer};
 use crate::lock::OwnerLock;
 use crate::schema::{self, BODY_VERSION, Content};
+use crate::segments::{self, Closer};
 use crate::views::ViewsProjector;
-use crate::{error, file};
+use crate::{erase, error, file};
 
 /// How long a commit waits for a tool that holds the file's write lock.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// After how many entries the state is kept, where segments are not shorter.
+const SNAPSHOT_EVERY: u64 = 20_000;
+/// How often the write-ahead log is tried to be emptied of what was erased before the caller is answered.
+const SCRUB_TRIES: u32 = 25;
+/// The pause between two of these.
+const SCRUB_PAUSE: Duration = Duration::from_millis(10);
 
 /// How a journal is opened.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +36,10 @@ pub struct Options {
     /// The tag that begins every client order id: 6 of 0-9 a-f. Drawn at random when the file is created, if absent; a file that
     /// exists keeps its own, and is refused if another is given.
     pub namespace: Option<String>,
+    /// After how many entries a segment is closed; never when absent.
+    pub segment_entries: Option<u64>,
+    /// How many closed segments the journal itself still holds; all of them when absent.
+    pub retain_segments: Option<u32>,
 }
 
 /// An open journal.
@@ -52,7 +64,8 @@ pub fn open(path: &Path, options: Options) -> Result<Opened, StoreError> {
     let path = file::resolve(path)?;
     file::refuse_network(&path)?;
     let key = options.chain_key;
-    let journal = SqliteJournal::open(path.clone(), key.clone(), options.namespace.as_deref())?;
+    let segments = options.segment_entries.map(|entries| (entries.max(1), options.retain_segments));
+    let journal = SqliteJournal::open(path.clone(), key.clone(), options.namespace.as_deref(), segments)?;
     let archive = SqliteArchive::open(&path, key)?;
     let namespace = archive.namespace().to_owned();
     Ok(Opened { journal, archive, namespace })
@@ -69,6 +82,11 @@ pub struct SqliteJournal {
     head: Head,
     poisoned: Option<String>,
     followers: Vec<SyncSender<()>>,
+    closer: Option<Closer>,
+    /// Something was erased, and the write-ahead log may still hold it.
+    scrub: bool,
+    /// The table that what callers attach goes to.
+    table: String,
     // In this order they are dropped: the lock goes last.
     checkpointer: Checkpointer,
     conn: Option<Connection>,
@@ -76,7 +94,7 @@ pub struct SqliteJournal {
 }
 
 impl SqliteJournal {
-    fn open(path: PathBuf, key: ChainKey, namespace: Option<&str>) -> Result<Self, StoreError> {
+    fn open(path: PathBuf, key: ChainKey, namespace: Option<&str>, segments: Option<(u64, Option<u32>)>) -> Result<Self, StoreError> {
         let lock = OwnerLock::acquire(&path)?;
         if !file::exists_fit(&path)? {
             file::create(&path)?;
@@ -87,6 +105,7 @@ impl SqliteJournal {
         if content == Content::Empty {
             schema::create(&mut conn, &path, &key, namespace)?;
         }
+        segments::prepare(&conn).map_err(|e| error::sqlite(&path, &e))?;
         let stored = schema::namespace(&conn, &path, &key)?;
         if let Some(given) = namespace.map(schema::check_namespace).transpose()?.filter(|given| *given != stored) {
             return Err(StoreError::Incompatible(format!(
@@ -97,8 +116,26 @@ impl SqliteJournal {
         // What a process that was killed had written may be visible and not yet flushed: nothing may rest on it before it is.
         checkpoint::truncate(&conn).map_err(|e| error::sqlite(&path, &e))?;
         let head = check(&conn, &key).map_err(|e| named(&path, e))?;
+        let closed = segments::all(&conn).map_err(|e| named(&path, e))?.pop();
+        let closed = closed.map_or((0, Head::GENESIS), |last| (last.number, Head { seq: last.last, hash: last.head }));
+        let closer = segments.map(|how| Closer::start(&path, &key, &stored, how, closed)).transpose()?;
+        let table = erase::latest_table(&conn).map_err(|e| error::sqlite(&path, &e))?;
         let checkpointer = Checkpointer::start(&path, &mut conn)?;
-        Ok(Self { path, key, head, poisoned: None, followers: Vec::new(), checkpointer, conn: Some(conn), lock })
+        let mut journal = Self {
+            path,
+            key,
+            head,
+            poisoned: None,
+            followers: Vec::new(),
+            closer,
+            scrub: false,
+            table,
+            checkpointer,
+            conn: Some(conn),
+            lock,
+        };
+        journal.find_spare()?;
+        Ok(journal)
     }
 
     /// The number of the last entry; 0 when there is none.
@@ -131,19 +168,53 @@ impl SqliteJournal {
     /// # Errors
     /// [`StoreError::Io`]; the journal itself is unharmed.
     pub fn erase_metadata(&mut self, signal: &omnivenue_core::model::ids::SignalId) -> Result<bool, StoreError> {
-        const ERASE: &str = "DELETE FROM metadata WHERE seq IN
-            (SELECT e.seq FROM signals s JOIN entries e ON e.execution = s.execution WHERE s.signal_id = ?1)";
         self.guard()?;
         let conn = self.connection()?;
         let erase = || -> rusqlite::Result<bool> {
-            conn.pragma_update(None, "secure_delete", true)?;
-            let erased = conn.execute(ERASE, [signal.as_str()]);
-            conn.pragma_update(None, "secure_delete", false)?;
-            checkpoint::truncate(conn)?;
-            Ok(erased? > 0)
+            conn.execute_batch("BEGIN IMMEDIATE")?;
+            let erased = erase::blank(conn, signal)?;
+            conn.execute_batch("COMMIT")?;
+            Ok(erased)
         };
         let result = erase();
-        self.settle(result)
+        let erased = self.settle(result)?;
+        self.scrub |= erased;
+        self.scrub(SCRUB_TRIES);
+        Ok(erased)
+    }
+
+    /// Empties the write-ahead log of what was erased. A reader may be in the way for a moment: what cannot be done now is done with a later
+    /// commit, or when the journal is closed or opened.
+    fn scrub(&mut self, tries: u32) {
+        for attempt in 0..tries {
+            let Some(conn) = self.conn.as_ref().filter(|_| self.scrub) else { return };
+            match checkpoint::truncate(conn) {
+                Ok(emptied) => self.scrub = !emptied,
+                Err(e) if error::leaves_doubt(&e) => return self.poisoned = Some(error::sqlite(&self.path, &e).to_string()),
+                Err(_) => {}
+            }
+            if self.scrub && attempt + 1 < tries {
+                std::thread::sleep(SCRUB_PAUSE);
+            }
+        }
+    }
+
+    /// Finds out up to which entry the journal may let go: it changes with snapshots and closed segments alone.
+    fn find_spare(&mut self) -> Result<(), StoreError> {
+        let (Some(conn), Some(closer)) = (self.conn.as_ref(), self.closer.as_mut()) else { return Ok(()) };
+        let spare = segments::all(conn).and_then(|all| segments::spare(conn, &all, closer.retain));
+        closer.spare = spare.map_err(|e| named(&self.path, e))?;
+        Ok(())
+    }
+
+    /// A segment whose file is complete by now is noted, so that the next start need not write it again.
+    fn note_last_segment(&mut self) {
+        let Some(closer) = &mut self.closer else { return };
+        closer.finish();
+        let segment = closer.take();
+        if let (Some(conn), Some(segment), None) = (&self.conn, segment, &self.poisoned) {
+            let _ = segments::register(conn, &segment);
+        }
     }
 
     /// Refuses to write after a failure, and in a fork.
@@ -178,11 +249,41 @@ impl SqliteJournal {
 
     /// Writes the entries in one transaction; returns the chain's new head once it is durable.
     fn commit(&mut self, entries: &[Entry]) -> Result<Head, ReadError> {
+        let segment = self.closer.as_mut().and_then(Closer::take);
+        let mut table = None;
         let conn = self.conn.as_ref().ok_or_else(|| StoreError::Io("the journal is closed".into()))?;
         self.checkpointer.bound(conn)?;
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let head = insert(conn, &self.key, self.head, entries)?;
+        let head = insert(conn, &self.key, &self.table, self.head, entries)?;
+        if let Some(segment) = &segment {
+            segments::register(conn, segment)?;
+            if self.closer.as_ref().is_some_and(|closer| closer.retain.is_some()) {
+                table = Some(erase::begin_table(conn, segment.number)?);
+            }
+        }
+        if let Some(closer) = &mut self.closer {
+            match segments::let_go(conn, &self.key, closer.spare, entries.len()) {
+                // Nothing was changed yet: that old entries cannot be let go of is no reason to take no new ones.
+                Err(ReadError::Store(error)) => {
+                    tracing::error!(%error, "the journal keeps what it could let go of; examine it with `omnivenue journal verify`");
+                    closer.spare = 0;
+                }
+                other => drop(other?),
+            }
+        }
         conn.prepare_cached("COMMIT")?.execute([])?;
+        if let Some(table) = table {
+            self.table = table;
+        }
+        if let (Some(closer), Some(segment)) = (&mut self.closer, &segment) {
+            closer.noted(segment);
+            tracing::info!(segment = segment.number, first = segment.first, last = segment.last, "a segment of the journal is closed");
+        }
+        if segment.is_some()
+            && let Err(error) = self.find_spare()
+        {
+            tracing::warn!(%error, "the journal keeps what it could let go of");
+        }
         Ok(head)
     }
 }
@@ -196,6 +297,9 @@ impl Journal for SqliteJournal {
         match self.commit(entries) {
             Ok(head) => {
                 self.head = head;
+                let erased = entries.iter().any(|entry| matches!(entry.index, Some(IndexKey::Erased(_))));
+                self.scrub |= erased;
+                self.scrub(if erased { SCRUB_TRIES } else { 1 });
                 self.checkpointer.committed();
                 // A follower that is awake already has a token and needs no second one.
                 self.followers.retain(|wake| !matches!(wake.try_send(()), Err(TrySendError::Disconnected(()))));
@@ -223,12 +327,25 @@ impl Journal for SqliteJournal {
             Some(hash) => keep(conn, &self.key, Head { seq, hash: Hash::from_bytes(hash) }, state).map(|()| true),
         });
         let kept = self.settle(result)?;
-        if kept { Ok(()) } else { Err(StoreError::Io(format!("entry {seq} is not in the journal"))) }
+        if !kept {
+            return Err(StoreError::Io(format!("entry {seq} is not in the journal")));
+        }
+        if let Some(closer) = &mut self.closer {
+            closer.snapshot_kept(seq);
+        }
+        self.find_spare()
+    }
+
+    fn snapshot_every(&self) -> u64 {
+        self.closer.as_ref().map_or(SNAPSHOT_EVERY, |closer| closer.every().min(SNAPSHOT_EVERY))
     }
 }
 
 impl Drop for SqliteJournal {
     fn drop(&mut self) {
+        if self.lock.opener().is_here() {
+            self.note_last_segment();
+        }
         let Some(conn) = self.conn.take() else { return };
         if self.lock.opener().is_here() {
             // A tidy end: all of it in one file. What cannot be done now is done on the next start.
@@ -253,7 +370,7 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, StoreError> {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         conn.execute_batch(
             "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = 0;
-             PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384",
+             PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA secure_delete = ON",
         )
     };
     set().map_err(failed)?;
@@ -268,17 +385,18 @@ fn prepare(conn: &Connection) -> rusqlite::Result<()> {
 
 /// The chain from the latest good snapshot to the end.
 fn check(conn: &Connection, key: &ChainKey) -> Result<Head, ReadError> {
+    let base = segments::base(conn, key)?;
     let first: Option<i64> = conn.query_row("SELECT min(seq) FROM entries", [], |row| row.get(0))?;
     let from = match chain::latest_snapshot(conn, key)? {
-        Some(snapshot) if first == Some(1) => Head { seq: snapshot.seq, hash: snapshot.hash },
-        _ => Head::GENESIS,
+        Some(snapshot) if first.map(from_sql) == Some(base.seq + 1) => Head { seq: snapshot.seq, hash: snapshot.hash },
+        _ => base,
     };
     let head = chain::walk(conn, key, from, usize::MAX, |_| Ok(()))?;
     tracing::debug!(entries = from_sql(to_sql(head.seq)), since = from.seq, "the journal's chain is whole");
     Ok(head)
 }
 
-fn insert(conn: &Connection, key: &ChainKey, mut head: Head, entries: &[Entry]) -> Result<Head, ReadError> {
+fn insert(conn: &Connection, key: &ChainKey, table: &str, mut head: Head, entries: &[Entry]) -> Result<Head, ReadError> {
     let mut line =
         conn.prepare_cached("INSERT INTO entries (seq, at, kind, version, body, execution, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     for entry in entries {
@@ -288,12 +406,13 @@ fn insert(conn: &Connection, key: &ChainKey, mut head: Head, entries: &[Entry]) 
         let hash = key.link(head.hash, entry.seq, entry.at, &entry.body);
         let execution = entry.execution.map(to_sql);
         line.execute((to_sql(entry.seq), entry.at.as_micros(), entry.kind, BODY_VERSION, &*entry.body, execution, hash.as_bytes()))?;
-        if let (Some(execution), Some(index)) = (execution, &entry.index) {
-            find_by(conn, index, execution)?;
+        match (execution, &entry.index) {
+            (_, Some(IndexKey::Erased(signal))) => drop(erase::blank(conn, signal)?),
+            (Some(execution), Some(index)) => find_by(conn, index, execution)?,
+            (None, _) | (_, None) => {}
         }
         if let Some(metadata) = &entry.metadata {
-            let mut apart = conn.prepare_cached("INSERT INTO metadata (seq, body) VALUES (?1, ?2)")?;
-            apart.execute((to_sql(entry.seq), metadata))?;
+            erase::attach(conn, table, entry.seq, metadata)?;
         }
         head = Head { seq: entry.seq, hash };
     }
@@ -303,6 +422,7 @@ fn insert(conn: &Connection, key: &ChainKey, mut head: Head, entries: &[Entry]) 
 /// Indexes an execution. An id that is another execution already is refused: it would be a second order for the same wish.
 fn find_by(conn: &Connection, index: &IndexKey, execution: i64) -> Result<(), ReadError> {
     let (sql, id) = match index {
+        IndexKey::Erased(_) => return Ok(()),
         IndexKey::Signal(id) => (
             "INSERT INTO signals (signal_id, execution) VALUES (?1, ?2)
              ON CONFLICT DO UPDATE SET execution = execution WHERE execution = excluded.execution",

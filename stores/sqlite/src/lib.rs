@@ -21,6 +21,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `trading.journal`, `-wal`, `-shm` | the journal: one database in three files; copy it with [`backup`], never by hand |
+//! | `trading.journal.000001.segment`, … | closed segments: each on its own, to be archived or deleted; the journal never reads them |
 //! | `trading.journal.lock` | who owns it: locked by the engine, with its process id as text; never deleted |
 //! | `trading.views.db` | the same history as plain tables for people and tools; may be deleted at any time |
 //!
@@ -37,16 +38,19 @@
 mod archive;
 mod chain;
 mod checkpoint;
+mod erase;
 mod error;
 mod file;
 mod journal;
 mod lock;
 mod reader;
 mod schema;
+mod segments;
 mod tools;
 mod views;
 
 pub use self::archive::SqliteArchive;
 pub use self::journal::{Opened, Options, SqliteJournal, open};
-pub use self::tools::{Verified, backup, erase_metadata, export, verify};
+pub use self::segments::{SegmentFile, verify_segment};
+pub use self::tools::{Verified, backup, erase_metadata, export, verify, verify_in};
 pub use self::views::{ViewsProjector, rebuild_views};

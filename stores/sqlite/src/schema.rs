@@ -13,6 +13,8 @@ use crate::error;
 pub(crate) const APPLICATION: i64 = 0x4F4D_4E4A;
 /// The format this version writes and reads.
 pub(crate) const FORMAT: i64 = 1;
+/// The same, with its first entries let go of: a version that does not know of that must not take it for damaged.
+pub(crate) const FORMAT_WITHOUT_BEGINNING: i64 = 2;
 /// How the body of an entry is written.
 pub(crate) const BODY_VERSION: i64 = 1;
 
@@ -55,11 +57,11 @@ pub(crate) fn examine(conn: &Connection, path: &Path) -> Result<Content, StoreEr
     let tables: i64 = look.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     match (application, format, tables) {
         (0, 0, 0) => Ok(Content::Empty),
-        (APPLICATION, FORMAT, _) => Ok(Content::Journal),
+        (APPLICATION, FORMAT | FORMAT_WITHOUT_BEGINNING, _) => Ok(Content::Journal),
         (APPLICATION, other, _) => Err(StoreError::Incompatible(format!(
             "{} is a journal of format {other}, and this version of omnivenue reads format {FORMAT}; open it with the version that wrote it, or {}",
             path.display(),
-            if other > FORMAT { "update this one" } else { "convert it with that version's `omnivenue journal export`" }
+            if other > FORMAT_WITHOUT_BEGINNING { "update this one" } else { "convert it with that version's `omnivenue journal export`" }
         ))),
         _ => Err(error::not_a_journal(path)),
     }

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use crate::chain::{self, Head, ReadError, from_sql, to_sql};
 use crate::journal::{Options, open};
 use crate::reader::Reader;
-use crate::{error, file, schema};
+use crate::{error, file, schema, segments};
 
 /// Entries read at once: an open read keeps the engine from emptying its write-ahead log, so none lasts long.
 const STRETCH: usize = 1_024;
@@ -29,6 +29,12 @@ pub struct Verified {
     pub expected_at: Option<u64>,
     /// The tag that begins every client order id.
     pub namespace: String,
+    /// The first entry that the journal itself still holds: 1 unless it let go of closed segments.
+    pub first: u64,
+    /// How many closed segments there are.
+    pub segments: u64,
+    /// Closed segments whose files are not there, in words.
+    pub missing: Vec<String>,
 }
 
 /// Checks a whole journal: the database's structure, every link of the chain, and that the indexes say what the entries say. Reads
@@ -41,6 +47,14 @@ pub struct Verified {
 /// [`StoreError::Broken`] names the first entry that does not fit; [`StoreError::Unreadable`] one that cannot be read, or whose index
 /// is wrong; [`StoreError::Io`] when the database is damaged.
 pub fn verify(path: &Path, key: &ChainKey, expected_head: Option<&str>) -> Result<Verified, StoreError> {
+    verify_in(path, key, expected_head, None)
+}
+
+/// As [`verify`], with closed segments that were moved to another folder.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_in(path: &Path, key: &ChainKey, expected_head: Option<&str>, folder: Option<&Path>) -> Result<Verified, StoreError> {
     let path = file::resolve(path)?;
     let mut reader = Reader::open(&path)?;
     let namespace = reader.read(|conn| Ok(schema::namespace(conn, &path, key)?))?;
@@ -48,7 +62,9 @@ pub fn verify(path: &Path, key: &ChainKey, expected_head: Option<&str>) -> Resul
     reader.read(|conn| chain::latest_snapshot(conn, key))?;
     let expected = expected_head.map(|hash| hash.trim().to_ascii_lowercase());
     let mut check = Check { executions: BTreeMap::new(), expected: expected.clone(), expected_at: None };
-    let mut head = Head::GENESIS;
+    let base = reader.read(|conn| segments::base(conn, key))?;
+    let (segments, missing) = check.segments(&mut reader, (&path, key, &namespace), base, folder)?;
+    let mut head = base;
     loop {
         let next = reader.read(|conn| chain::walk(conn, key, head, STRETCH, |entry| check.entry(conn, entry)))?;
         if next == head {
@@ -58,7 +74,9 @@ pub fn verify(path: &Path, key: &ChainKey, expected_head: Option<&str>) -> Resul
     }
     match (expected, check.expected_at) {
         (Some(expected), None) => Err(StoreError::OtherHead { expected, head: head.hash.to_string() }),
-        (_, expected_at) => Ok(Verified { entries: head.seq, head: head.hash, expected_at, namespace }),
+        (_, expected_at) => {
+            Ok(Verified { entries: head.seq, head: head.hash, expected_at, namespace, first: base.seq + 1, segments, missing })
+        }
     }
 }
 
@@ -78,6 +96,59 @@ struct Check {
 }
 
 impl Check {
+    /// Every closed segment follows the one before, is what its file holds, and agrees with what the journal itself still has. Says how many
+    /// there are, and which files are not there.
+    fn segments(
+        &mut self,
+        reader: &mut Reader,
+        (path, key, namespace): (&Path, &ChainKey, &str),
+        base: Head,
+        folder: Option<&Path>,
+    ) -> Result<(u64, Vec<String>), StoreError> {
+        let (mut before, mut missing, mut count) = (Head::GENESIS, Vec::new(), 0);
+        for segment in reader.read(segments::all)? {
+            count += 1;
+            let wrong = |what: &str| StoreError::Incompatible(format!("{}: {what}", segment.words(path)));
+            if (segment.number, segment.first, segment.previous) != (count, before.seq + 1, before.hash) {
+                return Err(wrong("does not follow the one before; restore a backup"));
+            }
+            before = Head { seq: segment.last, hash: segment.head };
+            if segment.last >= base.seq && self.hash_at(reader, base, segment.last)? != Some(segment.head) {
+                return Err(wrong("ends otherwise than the journal; restore a backup"));
+            }
+            let name = segment.path(path);
+            let name = folder.map_or_else(|| name.clone(), |folder| folder.join(name.file_name().unwrap_or_default()));
+            if !name.exists() {
+                missing.push(format!("{} is missing", segment.words(path)));
+                continue;
+            }
+            let found = segments::verify_file(&name, key, self.expected.as_deref())?;
+            let (ends, whose) = ((found.number, found.first, found.last), found.namespace.as_str());
+            let same =
+                ends == (segment.number, segment.first, segment.last) && (found.previous, found.head) == (segment.previous, segment.head);
+            if !same || whose != namespace {
+                return Err(wrong("its file holds something else; restore it from the archive"));
+            }
+            self.expected_at = self.expected_at.or(found.expected_at);
+        }
+        if base.seq > before.seq {
+            let reason = "the journal lets go only of what is in closed segments, and no segment has it; restore a backup".to_owned();
+            return Err(StoreError::Unreadable { seq: base.seq, reason });
+        }
+        Ok((count, missing))
+    }
+
+    fn hash_at(&self, reader: &mut Reader, base: Head, seq: u64) -> Result<Option<Hash>, StoreError> {
+        if seq == base.seq {
+            return Ok(Some(base.hash));
+        }
+        reader.read(|conn| {
+            let mut statement = conn.prepare_cached("SELECT hash FROM entries WHERE seq = ?1")?;
+            let found: Option<[u8; 32]> = statement.query_row([to_sql(seq)], |row| row.get(0)).optional()?;
+            Ok(found.map(Hash::from_bytes))
+        })
+    }
+
     fn entry(&mut self, conn: &Connection, entry: &StoredEntry) -> Result<(), ReadError> {
         if self.expected.as_deref() == Some(entry.hash.to_string().as_str()) {
             self.expected_at = Some(entry.seq);

@@ -10,7 +10,7 @@ use super::project::Projection;
 use super::store::{Place, Views};
 use crate::chain::{self, ReadError, to_sql};
 use crate::reader::Reader;
-use crate::{error, file, schema};
+use crate::{error, file, schema, segments};
 
 /// Entries projected in one transaction.
 const STRETCH: usize = 512;
@@ -64,6 +64,11 @@ impl Follower {
         let namespace = self.namespace.clone();
         let place = self.views()?.place()?;
         let mut entries = self.journal.read(|conn| entries_from(conn, place.seq))?;
+        let base = self.journal.read(|conn| Ok(segments::base_unsealed(conn)?))?;
+        let at_hand = self.projection.as_ref().is_some_and(|projection| projection.seq() == place.seq);
+        if base > 0 && !at_hand && (place.seq < base || self.folded_up_to(place.seq, base)?.is_none()) {
+            return self.begin_after(base).map(Some);
+        }
         let known = place.seq == 0 || entries.first().is_some_and(|e| e.seq == place.seq && e.hash.to_string() == place.hash);
         if !known || place.namespace != namespace {
             tracing::warn!(views = %self.path.display(), "the views are of another history and are rebuilt");
@@ -85,16 +90,26 @@ impl Follower {
         Ok(Some(reached))
     }
 
+    /// The journal no longer holds what the views lack: they begin anew with the first snapshot it has.
+    fn begin_after(&mut self, base: u64) -> Result<u64, ReadError> {
+        let unreadable = |reason: &str| StoreError::Unreadable { seq: base + 1, reason: reason.to_owned() };
+        let found =
+            self.journal.read(segments::first_snapshot)?.ok_or_else(|| unreadable("there is no snapshot to begin the views with"))?;
+        let book: Book = serde_json::from_str(&found.state).map_err(|e| unreadable(&e.to_string()))?;
+        tracing::warn!(views = %self.path.display(), from = found.seq, "the views begin with what the journal still holds");
+        let namespace = self.namespace.clone();
+        self.views()?.begin(&namespace, found.seq, &found.hash.to_string())?;
+        self.projection = Some(Projection::at(book, found.seq));
+        Ok(found.seq)
+    }
+
     /// The state at the entry where the views stand: the one at hand, or one folded anew.
     fn projection_at(&mut self, seq: u64) -> Result<Projection, ReadError> {
         if let Some(projection) = self.projection.take().filter(|projection| projection.seq() == seq) {
             return Ok(projection);
         }
-        let snapshot = match &self.key {
-            Some(key) => self.journal.read(|conn| chain::snapshot_up_to(conn, key, seq))?,
-            None => None,
-        };
-        let from = snapshot.and_then(|snapshot| Some((serde_json::from_str(&snapshot.state).ok()?, snapshot.seq)));
+        let base = self.journal.read(|conn| Ok(segments::base_unsealed(conn)?))?;
+        let from = self.folded_up_to(seq, base)?;
         let mut projection = from.map_or_else(Projection::default, |(book, seq)| Projection::at(book, seq));
         while projection.seq() < seq {
             let mut entries = self.journal.read(|conn| entries_from(conn, projection.seq() + 1))?;
@@ -107,6 +122,17 @@ impl Follower {
             }
         }
         Ok(projection)
+    }
+
+    /// The state as a snapshot tells it, of an entry or of one before it. Without the chain's key a snapshot is believed only where there is
+    /// nothing else: the entries before it are gone.
+    fn folded_up_to(&mut self, seq: u64, base: u64) -> Result<Option<(Book, u64)>, ReadError> {
+        let snapshot = match &self.key {
+            Some(key) => self.journal.read(|conn| chain::snapshot_up_to(conn, key, seq))?,
+            None if base > 0 => self.journal.read(segments::first_snapshot)?.filter(|snapshot| snapshot.seq <= seq),
+            None => None,
+        };
+        Ok(snapshot.and_then(|snapshot| Some((serde_json::from_str(&snapshot.state).ok()?, snapshot.seq))))
     }
 
     /// The open views; opened anew when their file was deleted or replaced.

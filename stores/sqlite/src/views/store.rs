@@ -90,6 +90,11 @@ impl Views {
 
     /// Empties the views, in one transaction: who reads sees the old ones or none.
     pub(crate) fn clear(&mut self, namespace: &str) -> Result<(), ReadError> {
+        self.begin(namespace, 0, &Hash::GENESIS.to_string())
+    }
+
+    /// The same, to begin after an entry.
+    pub(crate) fn begin(&mut self, namespace: &str, seq: u64, hash: &str) -> Result<(), ReadError> {
         let transaction = self.conn().transaction_with_behavior(TransactionBehavior::Immediate)?;
         let names = {
             let mut tables = transaction.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?;
@@ -99,7 +104,7 @@ impl Views {
             transaction.execute_batch(&format!("DROP TABLE \"{}\"", name.replace('"', "\"\"")))?;
         }
         transaction.execute_batch(TABLES)?;
-        let first = (0, Hash::GENESIS.to_string(), namespace);
+        let first = (to_sql(seq), hash, namespace);
         transaction.execute("INSERT INTO as_of (as_of_seq, hash, namespace) VALUES (?1, ?2, ?3)", first)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;

@@ -130,9 +130,9 @@ fn what_is_no_journal_is_refused_and_left_as_it_is() {
 #[test]
 fn another_format_is_refused_with_what_to_do() {
     let place = Place::with(1);
-    place.intruder().pragma_update(None, "user_version", 2).unwrap();
+    place.intruder().pragma_update(None, "user_version", 3).unwrap();
     for error in [refusal(&place), SqliteArchive::read(&place.journal, ChainKey::default()).unwrap_err()] {
-        assert!(matches!(&error, StoreError::Incompatible(text) if text.contains("format 2") && text.contains("update")), "{error}");
+        assert!(matches!(&error, StoreError::Incompatible(text) if text.contains("format 3") && text.contains("update")), "{error}");
     }
     place.intruder().pragma_update(None, "user_version", 1).unwrap();
     assert_eq!(place.open().journal.last_seq(), 1);

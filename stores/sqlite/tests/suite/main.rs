@@ -6,6 +6,7 @@ mod damage;
 mod journal;
 mod owner;
 mod property;
+mod segments;
 mod support;
 mod tools;
 mod views;
