@@ -4,11 +4,13 @@
 //! exact requests, the journal's entries as JSON with their hash chain (in memory), and the release of every order once they are durable.
 //!
 //! What a signal costs is O(legs × (instruments at stake + orders on their way + latches) + log n) after n signals. The bench holds the
-//! first factors still in turn: `legs` has 1, 3 and 10 of them, `open` has orders resting, and `history` has n finished signals; there
-//! only the look-up of the signal's id grows, as the depth of an index does.
+//! first factors still in turn: `legs` has 1, 3 and 10 of them, `open` has orders resting, `gates` has 1, 10 and 20 limits set at each of four
+//! levels, and `history` has n finished signals; there only the look-up of the signal's id grows, as the depth of an index does.
 //!
 //! `cargo bench --bench step`, or with `OMNIVENUE_BENCH_LONG=1` for a history of 1,000,000 signals as well (a minute more).
 
+#[path = "limits.rs"]
+mod limits;
 #[path = "world.rs"]
 mod world;
 
@@ -39,6 +41,7 @@ fn main() {
     let mut times = Times::default();
     legs(&mut criterion, &mut times);
     open(&mut criterion, &mut times);
+    gates(&mut criterion, &mut times);
     history(&mut criterion, &mut times);
     criterion.final_summary();
     times.print();
@@ -67,6 +70,22 @@ fn open(criterion: &mut Criterion, times: &mut Times) {
                 let mut desk = Desk::open(&exchanges, MemoryStore::new());
                 (0..count).for_each(|number| desk.rest(number));
                 times.add("open", count, desk.time(iterations))
+            });
+        });
+    }
+}
+
+/// So many limits, each for the deployment, its agent, the account and everything. Nothing fills, and something is held in three other assets.
+fn gates(criterion: &mut Criterion, times: &mut Times) {
+    let mut group = criterion.benchmark_group("gates");
+    let exchanges = exchanges(1);
+    for count in [1, 10, 20] {
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut desk = Desk::changed(&exchanges, MemoryStore::new(), |setup| limits::limit(setup, count));
+                desk.hold(&exchanges, &["BTC", "ETH", "SOL"]);
+                desk.careful = true;
+                times.add("gates", count as u64, desk.time(iterations))
             });
         });
     }
@@ -107,6 +126,8 @@ struct Desk<S> {
     store: S,
     number: u64,
     clock: u64,
+    /// Whether its signals keep every limit there is and its orders end without a fill.
+    careful: bool,
 }
 
 /// How long so many signals took, by part.
@@ -134,6 +155,11 @@ impl Spent {
 impl<S: Journal + Archive + Clone + 'static> Desk<S> {
     /// Replays the store and lets every account recover.
     fn open(exchanges: &[PaperExchange], store: S) -> Self {
+        Self::changed(exchanges, store, |_| {})
+    }
+
+    /// The same with a configuration of its own.
+    fn changed(exchanges: &[PaperExchange], store: S, change: impl FnOnce(&mut Setup)) -> Self {
         let mut setup: Setup = setup(exchanges);
         let mut accounts: Vec<Arc<dyn Account>> = Vec::new();
         for (index, exchange) in exchanges.iter().enumerate() {
@@ -142,8 +168,9 @@ impl<S: Journal + Archive + Clone + 'static> Desk<S> {
             setup.venues.insert(exchange.config().id.clone(), venue);
             accounts.push(exchange.account(&world::account(index)));
         }
+        change(&mut setup);
         let kernel = Kernel::open(setup, accounts, Arc::new(store.clone())).expect("the journal replays");
-        let mut desk = Self { kernel, store, number: 0, clock: 0 };
+        let mut desk = Self { kernel, store, number: 0, clock: 0, careful: false };
         for exchange in exchanges {
             let quote = Quote {
                 symbol: constant("HYPE"),
@@ -206,14 +233,37 @@ impl<S: Journal + Archive + Clone + 'static> Desk<S> {
             spent.released += gone - written;
             drop(tasks);
             assert_eq!(placed(&released).count(), self.kernel.setup().accounts.len(), "every leg has an order");
-            self.fill(&released);
+            if self.careful { self.end(&released) } else { self.fill(&released) }
         }
         spent
     }
 
     fn next(&mut self) -> Signal {
         self.number += 1;
-        signal(self.number)
+        if self.careful { limits::careful(self.number, "HYPE") } else { signal(self.number) }
+    }
+
+    /// A position in each of these assets, bought at the price that HYPE has.
+    fn hold(&mut self, exchanges: &[PaperExchange], assets: &[&str]) {
+        for asset in assets {
+            for exchange in exchanges {
+                let quote = Quote {
+                    symbol: constant(asset),
+                    bid: constant("38.09"),
+                    ask: constant("38.1"),
+                    at: self.now().wall,
+                    depth: Default::default(),
+                };
+                self.input(Input::Quote { venue: exchange.config().id.clone(), quote });
+            }
+            self.number += 1;
+            let signal = limits::careful(self.number, asset);
+            let now = self.now();
+            self.kernel.execute(now, signal, self.number);
+            let released = self.commit();
+            assert!(placed(&released).count() > 0, "it passes every gate");
+            self.fill(&released);
+        }
     }
 
     /// A signal, filled.
@@ -235,6 +285,13 @@ impl<S: Journal + Archive + Clone + 'static> Desk<S> {
         let released = self.commit();
         let now = self.now();
         let reports: Vec<OrderReport> = placed(&released).map(|order| report(order, OrderStatus::Open, now.wall)).collect();
+        self.answer(reports);
+    }
+
+    /// The orders end without a fill.
+    fn end(&mut self, released: &[Task]) {
+        let now = self.now();
+        let reports: Vec<OrderReport> = placed(released).map(|order| report(order, OrderStatus::Canceled, now.wall)).collect();
         self.answer(reports);
     }
 

@@ -45,6 +45,7 @@ pub(crate) fn setup(exchanges: &[PaperExchange]) -> Setup {
         max_order_notional: Some(constant("10000")),
         max_asset_notional: Some(constant("100000000")),
         max_notional: Some(constant("100000000")),
+        ..Limits::default()
     };
     let at = |index: usize| AccountSetup { venue: exchanges[index].config().id.clone(), market: None, limits, drift: Default::default() };
     let share = |index: usize| AccountShare { account: account(index), allocation: Some(constant("100000000")), fallback: None };

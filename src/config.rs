@@ -4,6 +4,7 @@
 //! it holds where they are kept ([`SecretRef`]), so that it can be printed whole.
 
 mod check;
+mod limits;
 mod node;
 mod origin;
 mod read;
@@ -155,7 +156,7 @@ pub struct AccountConfig {
     #[serde(serialize_with = "maybe_length")]
     pub order_lifetime: Option<Duration>,
     /// Limits over all deployments on it.
-    #[serde(serialize_with = "limits")]
+    #[serde(serialize_with = "limits::shown")]
     pub limits: Limits,
     /// The losses that may be on all of it.
     #[serde(serialize_with = "losses", skip_serializing_if = "LossLimits::is_empty")]
@@ -294,6 +295,9 @@ pub struct AgentConfig {
     pub approval: Option<Duration>,
     /// Whether its signals open anything.
     pub enabled: bool,
+    /// Limits of all its deployments together.
+    #[serde(serialize_with = "limits::shown", skip_serializing_if = "limits::is_unlimited")]
+    pub limits: Limits,
 }
 
 /// Where one agent's signals are carried out.
@@ -306,7 +310,7 @@ pub struct DeploymentConfig {
     /// The accounts, in order of preference.
     pub accounts: Vec<ShareConfig>,
     /// Limits of this deployment.
-    #[serde(serialize_with = "limits")]
+    #[serde(serialize_with = "limits::shown")]
     pub limits: Limits,
     /// The losses that may be in this deployment.
     #[serde(serialize_with = "losses", skip_serializing_if = "LossLimits::is_empty")]
@@ -337,7 +341,7 @@ pub struct ShareConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RiskConfig {
     /// Limits over all deployments.
-    #[serde(serialize_with = "limits")]
+    #[serde(serialize_with = "limits::shown")]
     pub limits: Limits,
     /// What one unit of a currency is worth in the currency of the limits.
     pub rates: BTreeMap<Asset, Factor>,
@@ -476,15 +480,6 @@ impl Config {
 
 fn maybe_length<S: Serializer>(length: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     length.map(format_duration).serialize(serializer)
-}
-
-fn limits<S: Serializer>(limits: &Limits, serializer: S) -> Result<S::Ok, S::Error> {
-    let given = [
-        ("max_order_notional", limits.max_order_notional),
-        ("max_asset_notional", limits.max_asset_notional),
-        ("max_notional", limits.max_notional),
-    ];
-    serializer.collect_map(given.into_iter().filter_map(|(key, limit)| Some((key, limit?))))
 }
 
 fn losses<S: Serializer>(losses: &LossLimits, serializer: S) -> Result<S::Ok, S::Error> {

@@ -306,6 +306,7 @@ fn agent_setup(config: &Config, agent: &AgentConfig) -> AgentSetup {
     AgentSetup {
         allowed_assets: agent.allowed_assets.clone(),
         approval: agent.approval,
+        limits: agent.limits,
         disabled: !agent.enabled,
         disabled_deployments: off.map(|deployment| deployment.id.clone()).collect(),
     }

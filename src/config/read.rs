@@ -8,7 +8,7 @@ use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, LossBound, LossLim
 use omnivenue_core::journal::OnBreach;
 use omnivenue_core::model::ids::{Asset, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
-use omnivenue_core::model::number::{Factor, Fraction, Notional, Rate};
+use omnivenue_core::model::number::{Factor, Fraction, Rate};
 use omnivenue_core::model::time::parse_duration;
 use omnivenue_core::venue::{Absence, Resend};
 
@@ -16,7 +16,7 @@ use super::node::Node;
 use super::section::{Asked, Issue, Issues, Section};
 use super::{
     AccountConfig, Adapter, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, FundingConfig, JournalConfig, KillConfig,
-    Origin, PaperConfig, Preset, PricesConfig, RiskConfig, SecretRef, ShareConfig, check, told,
+    Origin, PaperConfig, Preset, PricesConfig, RiskConfig, SecretRef, ShareConfig, check, limits, told,
 };
 
 /// The fewest entries of a segment: each is a file, and closing one takes a snapshot.
@@ -129,7 +129,7 @@ fn account(section: &Section<'_>, base: &Path) -> Option<AccountConfig> {
         .entries("credentials")
         .filter_map(|(name, entries)| Some((name.to_owned(), secret(&entries, name, entries.free_text(name)?, base)?)))
         .collect();
-    let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
+    let limits = limits::within(section);
     let losses = losses(section);
     let policies = [("halt_entries", DriftPolicy::HaltEntries), ("adopt", DriftPolicy::Adopt), ("flatten", DriftPolicy::Flatten)];
     let drift = section.choice("drift", &policies).unwrap_or_default();
@@ -356,8 +356,9 @@ fn agent(section: &Section<'_>) -> Option<AgentConfig> {
     let approval = approval(section);
     let losses = losses(section);
     let enabled = section.flag("enabled").unwrap_or(true);
+    let limits = limits::within(section);
     section.finish();
-    Some(AgentConfig { id: id?, allowed_assets, losses, approval, enabled })
+    Some(AgentConfig { id: id?, allowed_assets, losses, approval, enabled, limits })
 }
 
 fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
@@ -368,7 +369,7 @@ fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {
         section.issue("accounts", "is empty: give at least one, such as [{ account = \"ID\" }]");
     }
     let accounts = shares.iter().filter_map(share).collect();
-    let limits = section.section("limits").map(|section| limits_table(&section)).unwrap_or_default();
+    let limits = limits::within(section);
     let losses = losses(section);
     let stops = section.choice("stops", &[("any", StopRequirement::Any), ("venue", StopRequirement::Venue)]).unwrap_or_default();
     let approval = approval(section);
@@ -393,21 +394,6 @@ fn share(section: &Section<'_>) -> Option<ShareConfig> {
     let fallback = section.parsed("fallback", "the id of a paper [[account]]");
     section.finish();
     Some(ShareConfig { account: account?, allocation, fallback })
-}
-
-fn limits_table(section: &Section<'_>) -> Limits {
-    let limits = limits(section);
-    section.finish();
-    limits
-}
-
-fn limits(section: &Section<'_>) -> Limits {
-    let limit = |key, example| -> Option<Notional> { section.number(key, example) };
-    Limits {
-        max_order_notional: limit("max_order_notional", "5000"),
-        max_asset_notional: limit("max_asset_notional", "20000"),
-        max_notional: limit("max_notional", "50000"),
-    }
 }
 
 /// `losses = { max_daily_loss = "5%", max_drawdown = "500", on_breach = "flatten" }`.
@@ -442,7 +428,7 @@ fn risk(section: Option<&Section<'_>>) -> (RiskConfig, Option<Fraction>) {
         let (losses, depeg) = (LossLimits::default(), BTreeMap::new());
         return (RiskConfig { limits: Limits::default(), rates: dollar(), losses, depeg }, None);
     };
-    let limits = limits(section);
+    let limits = limits::read(section);
     let close_slippage = section.number("close_slippage", "0.05");
     let rate = |(name, entries): (&str, Section<'_>)| {
         let asset = entries.keep(name, name.parse::<Asset>());

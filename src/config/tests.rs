@@ -387,3 +387,89 @@ fn what_is_told_and_where_is_checked() {
     check(journal("retain_segments = 3"), &["journal.retain_segments", "holds only with segment_entries"]);
     check(journal("segment_entries = 5000\nretain_segments = 0"), &["journal.retain_segments", "got 0"]);
 }
+
+/// The template with these limits in the place of one of its deployment's.
+fn limited(limits: &str) -> Result<Config, String> {
+    with("max_asset_notional = \"20000\"", limits)
+}
+
+#[test]
+fn every_limit_has_a_key_and_is_shown_as_it_was_written() {
+    let limits = r#"
+on_excess = "shrink"
+max_leverage = "5"
+max_open_positions = 3
+one_position_per_asset = true
+max_same_direction = 2
+max_same_direction_notional = "20000"
+max_concentration = "0.25"
+max_risk_per_trade = "100"
+max_risk_per_trade_fraction = "0.02"
+min_reward_to_risk = "1.5"
+min_liquidation_distance = "0.1"
+maintenance_margin = "0.02"
+min_confidence = "0.7"
+max_signal_age = "10s"
+max_price_age = "5s"
+max_spread = "0.002"
+price_collar = "0.02"
+max_order_rate = "10/1m"
+cooldown = "5m"
+loss_cooldown = "30m"
+trading_hours = ["mon-fri 08:00-16:30", "sat 10:00-12:00"]
+max_asset_notional = "20000"
+"#;
+    let config = limited(limits).expect("a valid configuration");
+    let shown = serde_json::to_value(&config).expect("plain data")["deployments"][0]["limits"].clone();
+    let written: Vec<(&str, &str)> = limits.lines().filter_map(|line| line.split_once(" = ")).collect();
+    for (key, value) in &written {
+        let value = value.replace("mon-fri", "mon,tue,wed,thu,fri");
+        assert_eq!(shown[*key].to_string().replace(' ', ""), value.replace(' ', ""), "{key}");
+    }
+    assert_eq!(shown.as_object().expect("a table").len(), written.len() + 2, "and the two of the template");
+    // Everything that the template offers in comments can be used.
+    let section = TEMPLATE.lines().skip_while(|line| !line.starts_with("[deployment.limits]")).take_while(|line| !line.is_empty());
+    let is_key = |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let offered: Vec<&str> = section.filter_map(|line| line.strip_prefix("# ")).filter(is_key).collect();
+    assert!(offered.len() > 18, "{offered:?}");
+    limited(&offered.join("\n")).expect("the template's comments are valid");
+}
+
+#[test]
+fn limits_hold_for_accounts_agents_and_everything_too() {
+    let agent =
+        with("# allowed_assets = [\"HYPE\", \"BTC\", \"ETH\"]", "limits = { max_order_rate = \"3/1h\" }").expect("a valid configuration");
+    assert_eq!(agent.agents[0].limits.max_order_rate.map(|rate| rate.to_string()).as_deref(), Some("3/1h"));
+    let risk = with("close_slippage = \"0.05\"", "max_open_positions = 7").expect("a valid configuration");
+    assert_eq!(risk.risk.limits.max_open_positions, Some(7));
+    let account = with("# limits = { max_notional = \"25000\" }", "limits = { cooldown = \"1m\" }").expect("a valid configuration");
+    assert_eq!(account.accounts[0].limits.cooldown, Some(Duration::from_secs(60)));
+    let setup = crate::open::setup(&agent);
+    assert_eq!(setup.agents.values().next().map(|agent| agent.limits), Some(agent.agents[0].limits));
+}
+
+#[test]
+fn a_wrong_limit_says_what_fits() {
+    let key = |key: &str| format!("deployment[0].limits.{key}");
+    let say = |text: &str, name: &str, words: &[&str]| {
+        check(limited(text), &[&[key(name).as_str()], words].concat());
+    };
+    say("min_confidence = \"1.2\"", "min_confidence", &["1.2", "between 0 and 1"]);
+    say("min_confidence = 0.7", "min_confidence", &["got the number 0.7", "write \"0.7\""]);
+    say("max_leverage = \"0.5\"", "max_leverage", &["0.5", "between 1 and 1000"]);
+    say("max_open_positions = 0", "max_open_positions", &["got 0", "1 or more"]);
+    say("max_open_positions = \"3\"", "max_open_positions", &["a whole number, 1 or more"]);
+    say("max_same_direction = -1", "max_same_direction", &["-1", "a whole number, 1 or more"]);
+    say("max_spread = \"0\"", "max_spread", &["got \"0\"", "greater than 0 and at most 1"]);
+    say("cooldown = \"0s\"", "cooldown", &["got 0", "longer, such as \"5m\""]);
+    say("max_price_age = \"soon\"", "max_price_age", &["`soon` is not a length of time"]);
+    say("max_order_rate = \"10\"", "max_order_rate", &["`10` is not a rate", "\"10/1m\""]);
+    say("max_order_rate = \"300/1m\"", "max_order_rate", &["`300/1m`", "1 to 256"]);
+    say("trading_hours = [\"mon 8-16\"]", "trading_hours[0]", &["`mon 8-16` is no time of the week", "mon-fri 08:00-16:30"]);
+    say("trading_hours = []", "trading_hours", &["got 0 times of the week", "1 to 16"]);
+    say("on_excess = \"shrnk\"", "on_excess", &["\"refuse\", \"shrink\"", "did you mean `shrink`?"]);
+    say("min_reward_to_risk = \"0\"", "min_reward_to_risk", &["greater than 0"]);
+    say("min_liquidation_distance = \"0.1\"", "min_liquidation_distance", &["without maintenance_margin", "as the venue states it"]);
+    say("maintenance_margin = \"0.1\"", "maintenance_margin", &["holds only with min_liquidation_distance"]);
+    say("max_positions = 3", "max_positions", &["is not a key of deployment[0].limits"]);
+}

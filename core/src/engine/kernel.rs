@@ -163,7 +163,9 @@ pub fn replay(archive: &dyn Archive) -> Result<Replayed, ReplayError> {
     let (mut book, snapshot) = match archive.latest_snapshot()? {
         Some(snapshot) => {
             let unreadable = |e: serde_json::Error| ReplayError::Snapshot { seq: snapshot.seq, reason: e.to_string() };
-            (serde_json::from_str(&snapshot.state).map_err(unreadable)?, snapshot.seq)
+            let book: Book = serde_json::from_str(&snapshot.state).map_err(unreadable)?;
+            // What an older snapshot lacks, the journal itself has.
+            if book.is_whole() { (book, snapshot.seq) } else { (Book::default(), 0) }
         }
         None => (Book::default(), 0),
     };

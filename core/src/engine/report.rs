@@ -372,13 +372,16 @@ fn leg_report(record: &ExecutionRecord, index: usize, leg: &LegRecord, present: 
     let filled = leg.filled().unwrap_or_default();
     let order = leg.orders.last();
     let id = order.map(|order| order.intent.client_order_id().clone());
+    // Smaller than the signal asked: a person sees that for as long as there is nothing else to say of it.
+    let shrunk = leg.plan.order.as_ref().and_then(|order| order.shrunk.as_ref());
     let (outcome, code, reason) = match &leg.state {
         LegState::Done { outcome, .. } if record.is_unwinding(leg) => {
             let why = record.failed_group(leg).map(|why| format!("it is being closed again: {}", why.reason));
             (Some(*outcome), Some("unwind".to_owned()), why)
         }
         LegState::Done { outcome, why } => {
-            (Some(*outcome), why.as_ref().map(|why| why.code.clone()), why.as_ref().map(|why| why.reason.clone()))
+            let why = why.as_ref().or(shrunk);
+            (Some(*outcome), why.map(|why| why.code.clone()), why.map(|why| why.reason.clone()))
         }
         LegState::Unknown { why, since } => {
             let mut words = unknown_words(leg, id.as_ref(), why, *since, &asked_at);
@@ -392,7 +395,9 @@ fn leg_report(record: &ExecutionRecord, index: usize, leg: &LegRecord, present: 
                 format!("a person must approve it until {until}; nothing is reserved for it, and it is sized and checked anew then");
             (None, Some("awaiting_approval".to_owned()), Some(words))
         }
-        LegState::Planned | LegState::Sent | LegState::Working => (None, None, None),
+        LegState::Planned | LegState::Sent | LegState::Working => {
+            (None, shrunk.map(|why| why.code.clone()), shrunk.map(|why| why.reason.clone()))
+        }
     };
     LegReport {
         deployment: leg.plan.deployment.clone(),

@@ -6,23 +6,23 @@ use super::routing::Place;
 use super::setup::{AccountShare, DeploymentSetup, Setup, StopRequirement};
 use super::sizing::Leg;
 use super::step::{Archived, CommandError, Decided, Effect, Step, Token};
-use crate::gates::{self, Candidate, Ruling, View};
-use crate::journal::{Admission, Command, Event, ExecutionNumber, LegPlan, OrderPlan, Reserve, Terms};
-use crate::ledger::PositionKey;
+use crate::gates::{self, Candidate, Fitted, Resize, Ruling, View};
+use crate::journal::{Admission, Command, Event, ExecutionNumber, LegPlan, OrderPlan, Terms};
 use crate::model::execution::{Outcome, Reason, Timings};
 use crate::model::exit::{ExitKind, Exits};
 use crate::model::ids::{AccountId, DeploymentId, SignalId, VenueId};
 use crate::model::instrument::{Instrument, Market};
-use crate::model::number::{Factor, Leverage, Notional, Quantity};
+use crate::model::number::{Factor, Leverage, Quantity};
 use crate::model::signal::{Direction, OrderType, Signal, TimeInForce, WantedMarket};
 use crate::model::time::Timestamp;
 
 /// What a leg would ask of its venue, before any gate has looked at it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Proposal {
+pub(super) struct Proposal<'a> {
     pub(super) bounds: Bounds,
-    pub(super) leverage: Leverage,
     pub(super) quantity: Quantity,
+    /// What it was sized for: with another leverage it may be of another size.
+    leg: Leg<'a>,
 }
 
 fn skipped(code: &str, reason: String) -> (Outcome, Reason) {
@@ -210,7 +210,7 @@ impl Step<'_> {
             plan.ended = Some((Outcome::Skipped, reason));
             return plan;
         }
-        match self.decide(signal, (deployment, setup), (place.share, share), &mut plan, self.rulings(number)) {
+        match self.decide(signal, (deployment, setup), (place.share, share), number, &mut plan, self.rulings(number)) {
             Ok(order) => {
                 plan.timings.resolved = self.elapsed(number);
                 plan.timings.cleared = self.elapsed(number);
@@ -235,13 +235,13 @@ impl Step<'_> {
     }
 
     /// What a leg would ask for on an account, or the one that stands in for it: worst price, leverage and size.
-    pub(super) fn propose(
+    pub(super) fn propose<'a>(
         &self,
         signal: &Signal,
         (id, deployment): (&DeploymentId, &DeploymentSetup),
         (share, seat): (&AccountShare, &AccountShare),
-        (venue, instrument): (&VenueId, &Instrument),
-    ) -> Result<Proposal, (Outcome, Reason)> {
+        (venue, instrument): (&VenueId, &'a Instrument),
+    ) -> Result<Proposal<'a>, (Outcome, Reason)> {
         self.check_open(instrument, &signal.order).map_err(refused)?;
         let Some(quote) = self.live.quotes.get(&(venue.clone(), instrument.symbol.clone())) else {
             return Err(skipped("no_price", format!("{venue} has no price for {} yet", instrument.symbol)));
@@ -252,13 +252,13 @@ impl Step<'_> {
         }
         self.check_order_type(signal.order, venue).map_err(refused)?;
         let bounds = pricing::bounds(signal, instrument, quote, signal.direction.entry_side()).map_err(refused)?;
-        let leverage = self.leverage(signal, instrument, id, seat).map_err(refused)?;
+        let leverage = signal.leverage;
         let part = self.part(signal, deployment, share).map_err(refused)?;
         let per_name = self.setup.assets.resolve(&signal.asset).1;
         let per_base = self.setup.assets.resolve(&instrument.base).1;
         let leg = Leg { instrument, bounds, leverage, part, per_name, per_base };
         let quantity = self.size(signal, id, seat, &leg).map_err(refused)?;
-        Ok(Proposal { bounds, leverage, quantity })
+        Ok(Proposal { bounds, quantity, leg })
     }
 
     /// What the venue cannot do is refused here, before anything is sent.
@@ -278,6 +278,7 @@ impl Step<'_> {
         signal: &Signal,
         (deployment, setup): (&DeploymentId, &DeploymentSetup),
         (configured, share): (&AccountShare, &AccountShare),
+        number: ExecutionNumber,
         plan: &mut LegPlan,
         rulings: Option<&[Ruling]>,
     ) -> Result<OrderPlan, (Outcome, Reason)> {
@@ -295,7 +296,7 @@ impl Step<'_> {
                 .unwrap_or_else(|| "its venue's truth is still being compared with ours".into());
             return Err(skipped("recovering", format!("{} cannot trade yet: {why}", plan.account)));
         }
-        let Proposal { bounds, leverage, quantity } =
+        let Proposal { bounds, quantity, leg } =
             self.propose(signal, (deployment, setup), (configured, share), (&plan.venue, instrument))?;
         let (worst_price, reserve_price, side) = (bounds.worst, bounds.reserve, signal.direction.entry_side());
         // What user gates were asked about is the account itself, whoever stands in for it.
@@ -303,13 +304,15 @@ impl Step<'_> {
         instrument.check_order(quantity, worst_price, false).map_err(|reason| refused(Reason::new("venue_filter", reason)))?;
 
         let terms = Terms::of(instrument, asset);
-        let mut reserve = gates::reserve(instrument, quantity, reserve_price, leverage).map_err(refused)?;
-        if instrument.market == Market::Spot && !side.is_buy() {
-            // Selling what is held takes no capital.
-            reserve = Reserve { capital: Notional::ZERO, ..reserve };
-        }
+        let leverage = leg.leverage;
+        let reserve = gates::entry_reserve(instrument, side, quantity, reserve_price, leverage).map_err(refused)?;
+        let key = (plan.venue.clone(), instrument.symbol.clone());
+        let quote = self.live.quotes.get(&key).ok_or_else(|| skipped("no_price", format!("{} has no price", key.0)))?;
+        let resize = |leverage| self.size(signal, deployment, share, &Leg { leverage, ..leg });
         let agent_setup = self.setup.agents.get(&signal.agent).cloned().unwrap_or_default();
         let candidate = Candidate {
+            signal,
+            execution: number,
             agent: &signal.agent,
             agent_setup: &agent_setup,
             deployment,
@@ -322,11 +325,15 @@ impl Step<'_> {
             side,
             quantity,
             worst_price,
+            reserve_price,
+            quote,
             leverage,
+            resize: Resize(&resize),
             reserve,
         };
-        let view = View { setup: self.setup, book: &*self.book, marks: &self.live.marks, losses: &self.live.scales.standings };
-        gates::check_entry(&candidate, view).map_err(refused)?;
+        let (marks, quotes, losses) = (&self.live.marks, &self.live.quotes, &self.live.scales.standings);
+        let view = View { setup: self.setup, book: &*self.book, marks, losses, quotes, now: self.now, holders: &[] };
+        let Fitted { quantity, leverage, reserve, shrunk } = gates::fit_entry(candidate, view).map_err(refused)?;
         let rate = self.setup.rates.get(&terms.settle).copied().unwrap_or(Factor::ONE);
         Ok(OrderPlan {
             side,
@@ -341,6 +348,7 @@ impl Step<'_> {
             trigger: None,
             attached: Vec::new(),
             external: false,
+            shrunk,
         })
     }
 
@@ -366,31 +374,5 @@ impl Step<'_> {
         }
         let words = format!("stops must wait at the venue here (`stops = \"venue\"`), and {venue} holds none for {symbol}");
         Err(Reason::new("no_venue_stop", words))
-    }
-
-    /// The signal's leverage, if the instrument allows it and it is the one the position has.
-    fn leverage(
-        &self,
-        signal: &Signal,
-        instrument: &Instrument,
-        deployment: &DeploymentId,
-        share: &AccountShare,
-    ) -> Result<Leverage, Reason> {
-        if signal.leverage > instrument.max_leverage {
-            let (asked, most) = (signal.leverage, instrument.max_leverage);
-            return Err(Reason::new("max_leverage", format!("leverage {asked} is above the {most} that {} allows", instrument.symbol)));
-        }
-        let key = PositionKey { deployment: deployment.clone(), account: share.account.clone(), symbol: instrument.symbol.clone() };
-        match self.book.ledger().position(&key) {
-            Some(position) if position.leverage() != signal.leverage => Err(Reason::new(
-                "leverage_conflict",
-                format!(
-                    "the position has leverage {}, the signal asks for {}; it can change only when flat",
-                    position.leverage(),
-                    signal.leverage
-                ),
-            )),
-            _ => Ok(signal.leverage),
-        }
     }
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::setup::{AccountShare, DeploymentSetup, Setup, VenueSetup};
 use super::step::{Live, Now, Output, State, Step};
 use crate::journal::LegPlan;
-use crate::ledger::PositionKey;
 use crate::model::execution::{Outcome, Reason, Timings};
+use crate::model::exit::{Distance, Exits};
 use crate::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use crate::model::instrument::{Instrument, Market};
 use crate::model::number::{Factor, Fraction, Leverage, Notional, Price, Quantity, Rate, exact};
@@ -87,7 +87,8 @@ pub struct CouldOpen {
     pub agent: AgentId,
     /// Whether it could be opened now, in one direction at least.
     pub could_open: bool,
-    /// What refuses a direction: of an order of the smallest size at the leverage that is held, without exits, of full confidence.
+    /// What refuses a direction: of an order of the smallest size at the leverage that is held, of full confidence, with exits only where limits
+    /// ask for them: a stop loss of 1 %.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedDirection>,
 }
@@ -241,6 +242,16 @@ impl Step<'_> {
         CouldOpen { deployment: id.clone(), agent: deployment.agent.clone(), could_open: refused.len() < 2, refused }
     }
 
+    /// Whether there are limits that an entry without exits cannot keep.
+    fn limits_exits(&self, deployment: &DeploymentSetup, account: &AccountId) -> bool {
+        let agent = self.setup.agents.get(&deployment.agent).map(|agent| &agent.limits);
+        let account = self.setup.accounts.get(account).map(|account| &account.limits);
+        let limits = [Some(&deployment.limits), agent, account, Some(&self.setup.limits)];
+        limits.into_iter().flatten().any(|limits| {
+            limits.max_risk_per_trade.is_some() || limits.max_risk_per_trade_fraction.is_some() || limits.min_reward_to_risk.is_some()
+        })
+    }
+
     /// Why the smallest order would come to nothing, if it would: the decision that a signal meets, thrown away.
     fn refusal(
         &self,
@@ -252,8 +263,8 @@ impl Step<'_> {
     ) -> Option<(Outcome, Reason)> {
         let overflow = || (Outcome::Refused, Reason::new("overflow", "the smallest order has more digits than can be kept exactly"));
         let (seat, stands_in) = self.seat(share);
-        let key = PositionKey { deployment: id.clone(), account: seat.account.clone(), symbol: instrument.symbol.clone() };
-        let leverage = self.book.ledger().position(&key).map_or(Leverage::ONE, |position| position.leverage());
+        let mut there = self.book.standing().engaged_on(&seat.account, &instrument.symbol);
+        let leverage = there.find_map(|(_, engagement)| engagement.leverage()).unwrap_or(Leverage::ONE);
         let smallest = self.smallest(venue, instrument);
         let per_unit = self.setup.assets.resolve(&instrument.base).1;
         let units = exact::mul(smallest.decimal(), per_unit.decimal()).and_then(|units| Quantity::new(units).ok());
@@ -272,7 +283,7 @@ impl Step<'_> {
             leverage,
             slippage: "0.01".parse().expect("0.01 is a fraction"),
             order: OrderType::Market,
-            exits: None,
+            exits: self.limits_exits(deployment, &seat.account).then(exits),
             venues: None,
             routing: Routing::All,
             leg_policy: LegPolicy::BestEffort,
@@ -293,7 +304,7 @@ impl Step<'_> {
         };
         let unscaled = DeploymentSetup { scale: Factor::ONE, ..deployment.clone() };
         // User gates are asked about signals that there are, not about one that might be.
-        self.decide(&signal, (id, &unscaled), (share, &seat), &mut plan, None).err()
+        self.decide(&signal, (id, &unscaled), (share, &seat), self.book.next_execution(), &mut plan, None).err()
     }
 
     /// The smallest order that the venue takes at the present price.
@@ -312,4 +323,10 @@ impl Step<'_> {
 #[must_use]
 pub(super) fn listed_assets(setup: &Setup) -> BTreeSet<Asset> {
     setup.venues.values().flat_map(|venue| venue.instruments.values()).map(|of| setup.assets.resolve(&of.base).0).collect()
+}
+
+/// A stop loss near the entry, and a take profit far away.
+fn exits() -> Exits {
+    let at = |text: &str| Some(Distance::Fraction(text.parse().expect("a constant that is a fraction")));
+    Exits { stop_loss: at("0.01"), take_profit: at("0.5"), ..Exits::default() }
 }

@@ -9,13 +9,14 @@ use super::breakers::Open;
 use super::kills::{Kill, KilledPosition, Kills};
 use super::losses::Losses;
 use super::moving::Moving;
+use super::standing::Standing;
 use super::told::Told;
 use super::unwinding::{GroupVerdict, Groups};
 use super::upkeep::{Duty, Guard, Upkeep};
 use crate::journal::{
-    Adjustment, Admission, Command, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef, Verdict,
+    Adjustment, Admission, Command, Event, ExecutionNumber, Failure, Intent, KillMode, KillScope, LegPlan, LegRef, Share, Verdict,
 };
-use crate::ledger::{Held, Ledger, Owner, PositionKey, Trade, pairs};
+use crate::ledger::{CapitalKey, Held, Ledger, Owner, PositionKey, Trade, pairs};
 use crate::model::close::{CloseRequest, CloseTarget, Lot};
 use crate::model::contract::Contract;
 use crate::model::execution::{LegEvent, LegState, Outcome, Reason, Timings};
@@ -23,6 +24,7 @@ use crate::model::ids::{AccountId, AdjustmentId, AgentId, ClientOrderId, Deploym
 use crate::model::instrument::Side;
 use crate::model::number::{Amount, Notional, NumberError, Price, Quantity, SignedQuantity, exact};
 use crate::model::order::{DoneReason, Fee, FillReport, Filled, OrderEvent, OrderReport, OrderState, Purpose};
+use crate::model::signal::Direction;
 use crate::model::time::Timestamp;
 use crate::venue::{Effect, PreparedBody};
 
@@ -175,6 +177,9 @@ impl ExecutionRecord {
 /// The state that is the fold of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Book {
+    /// What this software keeps of the history: a snapshot of another one may lack some of it.
+    #[serde(default = "Shape::unknown")]
+    shape: Shape,
     namespace: String,
     /// How often an engine has opened this journal: each start reserves a block of emergency names.
     starts: u64,
@@ -189,6 +194,9 @@ pub struct Book {
     planned: BTreeSet<LegRef>,
     /// Both of these, by where they would trade.
     moving: Moving,
+    /// What limits count by number and by time.
+    #[serde(default)]
+    standing: Standing,
     /// The order that reduces a position, one at a time per account and instrument.
     #[serde(with = "pairs")]
     closing: BTreeMap<(AccountId, VenueSymbol), ClientOrderId>,
@@ -220,6 +228,23 @@ pub struct Book {
     losses: Losses,
 }
 
+/// Which totals and indexes a book has. To be raised by one whenever it gets others that older snapshots lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Shape(u32);
+
+impl Shape {
+    const fn unknown() -> Self {
+        Self(0)
+    }
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
 impl LegRef {
     const fn of(execution: ExecutionNumber, leg: usize) -> Self {
         Self { execution, leg }
@@ -227,6 +252,12 @@ impl LegRef {
 }
 
 impl Book {
+    /// Whether it has all that this software keeps: a snapshot of an older one may not, and the journal is folded from its beginning then.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.shape == Shape::default()
+    }
+
     /// The tag that begins our client order ids.
     #[must_use]
     pub fn namespace(&self) -> &str {
@@ -328,6 +359,12 @@ impl Book {
     #[must_use]
     pub fn unknown_leg(&self, agent: &AgentId, account: &AccountId, symbol: &VenueSymbol) -> Option<LegRef> {
         self.moving.unknown(agent, account, symbol)
+    }
+
+    /// What limits count by number and by time.
+    #[must_use]
+    pub const fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// The order that is reducing a position on an account's instrument.
@@ -638,12 +675,31 @@ impl Book {
         }
         self.adjusted += 1;
         for share in &adjustment.shares {
-            self.ledger.adjust(adjustment, share)?;
+            self.adjust_share(adjustment, share)?;
         }
         let Some(symbol) = &adjustment.symbol else { return Ok(()) };
         for deployment in adjustment.shares.iter().filter_map(|share| share.deployment.clone()) {
             let key = PositionKey { deployment, account: adjustment.account.clone(), symbol: symbol.clone() };
             self.settle_position(&key);
+        }
+        Ok(())
+    }
+
+    /// Books one share of an adjustment; what it closes at a loss is noted as with every trade.
+    fn adjust_share(&mut self, adjustment: &Adjustment, share: &Share) -> Result<(), FoldError> {
+        let position = share.deployment.clone().zip(adjustment.symbol.clone()).and_then(|(deployment, symbol)| {
+            let key = PositionKey { deployment, account: adjustment.account.clone(), symbol };
+            let terms = self.ledger.position(&key)?.terms().clone();
+            let money =
+                CapitalKey { account: key.account.clone(), deployment: Some(key.deployment.clone()), currency: terms.settle.clone() };
+            let before = self.ledger.capital(&money).realized;
+            Some((key, terms, money, before))
+        });
+        self.ledger.adjust(adjustment, share)?;
+        if let Some((key, terms, money, before)) = position
+            && self.ledger.capital(&money).realized < before
+        {
+            self.standing.lost(&key, self.agents.get(&key.deployment), &terms.asset, adjustment.at);
         }
         Ok(())
     }
@@ -748,6 +804,9 @@ impl Book {
             trades: BTreeMap::new(),
             adjustment: None,
         });
+        if request.purpose == Purpose::Entry && intent.attempt == 0 {
+            self.standing.entered(at.execution, &leg.plan, intent.at);
+        }
         self.planned.remove(&at);
         self.unsettled.insert(id.clone());
         self.orders.insert(id, at);
@@ -783,7 +842,12 @@ impl Book {
     fn note_moving(&mut self, at: LegRef) {
         let Some(record) = self.executions.get(&at.execution) else { return };
         if let Some(leg) = record.legs.get(at.leg) {
-            self.moving.note(at, leg, record.purpose(), self.planned.contains(&at));
+            let planned = self.planned.contains(&at);
+            self.moving.note(at, leg, record.purpose(), planned);
+            if record.purpose() == Purpose::Entry {
+                let alive = planned || leg.orders.iter().any(OrderRecord::is_unsettled);
+                self.standing.note(at, &leg.plan, alive.then_some(planned));
+            }
         }
     }
 
@@ -952,14 +1016,27 @@ impl Book {
         let record = self.executions.get(&at.execution).ok_or(FoldError::UnknownLeg(at))?;
         let leg = record.legs.get(at.leg).ok_or(FoldError::UnknownLeg(at))?;
         let (Some(symbol), Some(order)) = (&leg.plan.symbol, &leg.plan.order) else { return Err(FoldError::UnknownLeg(at)) };
-        let owner =
-            Owner { deployment: &leg.plan.deployment, account: &leg.plan.account, venue: &leg.plan.venue, symbol, terms: &order.terms };
+        let owner = Owner {
+            agent: Some(&leg.plan.agent),
+            deployment: &leg.plan.deployment,
+            account: &leg.plan.account,
+            venue: &leg.plan.venue,
+            symbol,
+            terms: &order.terms,
+        };
         let trade = Trade { side: fill.side, quantity: fill.quantity, price: fill.price, fee: fill.fee.clone(), value: None };
         if order.external {
             return Ok(self.ledger.trade_external(owner, &trade)?);
         }
         let signal = record.admission.command.id();
+        let key = PositionKey { deployment: leg.plan.deployment.clone(), account: leg.plan.account.clone(), symbol: symbol.clone() };
+        let money =
+            CapitalKey { account: key.account.clone(), deployment: Some(key.deployment.clone()), currency: order.terms.settle.clone() };
+        let before = self.ledger.capital(&money).realized;
         self.ledger.trade(owner, order.leverage, &trade, signal, closes.or(order.closes.as_ref()))?;
+        if self.ledger.capital(&money).realized < before {
+            self.standing.lost(&key, Some(&leg.plan.agent), &order.terms.asset, fill.at);
+        }
         Ok(())
     }
 
@@ -975,6 +1052,7 @@ impl Book {
     /// A position has changed: what is flat needs nothing any more, and what a kill switch wants flat is noted.
     fn settle_position(&mut self, key: &PositionKey) {
         let _done = self.upkeep.settle(key, &self.ledger);
+        self.standing.hold(key, self.agents.get(&key.deployment), self.ledger.position(key));
         if self.kills.is_empty() {
             return;
         }
@@ -1132,9 +1210,16 @@ impl Book {
             Held::default()
         };
         let plan = leg.plan.clone();
-        let owner =
-            Owner { deployment: &plan.deployment, account: &plan.account, venue: &plan.venue, symbol: &symbol, terms: &order.terms };
-        self.ledger.hold(owner, before, after)?;
+        let owner = Owner {
+            agent: Some(&plan.agent),
+            deployment: &plan.deployment,
+            account: &plan.account,
+            venue: &plan.venue,
+            symbol: &symbol,
+            terms: &order.terms,
+        };
+        let direction = if order.side.is_buy() { Direction::Long } else { Direction::Short };
+        self.ledger.hold(owner, direction, before, after)?;
         self.leg_mut(at)?.held = after;
         Ok(())
     }

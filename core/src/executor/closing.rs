@@ -151,6 +151,7 @@ impl Step<'_> {
             trigger: None,
             attached: Vec::new(),
             external: false,
+            shrunk: None,
         };
         let plan = LegPlan {
             deployment: key.deployment.clone(),
@@ -260,6 +261,7 @@ impl Step<'_> {
             trigger: None,
             attached: Vec::new(),
             external: true,
+            shrunk: None,
         }
     }
 

@@ -127,6 +127,7 @@ impl Step<'_> {
             trigger: None,
             attached: Vec::new(),
             external,
+            shrunk: None,
         };
         let plan = LegPlan {
             deployment: key.deployment.clone(),

@@ -227,6 +227,7 @@ impl Step<'_> {
                 trigger: Some(trigger),
                 attached: Vec::new(),
                 external: false,
+                shrunk: None,
             }),
             ended: None,
             stands_in: None,
@@ -449,6 +450,7 @@ impl Step<'_> {
                 closes: Some(signal.clone()),
                 trigger: Some(exit.trigger),
                 attached: Vec::new(),
+                shrunk: None,
                 ..plan.clone()
             };
             let leg = LegPlan { order: Some(order), ended: None, timings: Timings::default(), ..leg_plan.clone() };

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::{OnExcess, OrderRate, TradingHours};
 use super::losses::LossLimits;
 use crate::journal::LossScope;
 use crate::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use crate::model::instrument::{AssetMap, Instrument, Market};
-use crate::model::number::{Factor, Fraction, Notional};
+use crate::model::number::{Factor, Fraction, Leverage, Notional};
 use crate::model::time::Timestamp;
 use crate::venue::Capabilities;
 
@@ -124,6 +125,8 @@ pub struct AgentSetup {
     pub disabled: bool,
     /// Deployments of it that are switched off.
     pub disabled_deployments: BTreeSet<DeploymentId>,
+    /// Limits of its deployments together.
+    pub limits: Limits,
 }
 
 /// Where one agent's signals are carried out.
@@ -165,8 +168,9 @@ pub struct AccountShare {
     pub fallback: Option<AccountId>,
 }
 
-/// The most that may be at stake, in the currency of the limits; absent is unlimited. Positions count at the larger of cost and market
-/// value; orders on their way or unknown count in full, at the worst price admitted.
+/// What an entry must keep, of whoever it is: a deployment, an agent with all its deployments, an account with all deployments on it, or
+/// everything. What is absent is unlimited. Amounts are in the currency of the limits. Positions count at the larger of cost and market value;
+/// orders on their way or unknown count in full, at the worst price admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// In one order.
@@ -175,6 +179,48 @@ pub struct Limits {
     pub max_asset_notional: Option<Notional>,
     /// Altogether.
     pub max_notional: Option<Notional>,
+    /// What happens to an entry that is too large, or whose leverage is too high.
+    pub on_excess: OnExcess,
+    /// How sure the agent must be; a signal that does not say is refused.
+    pub min_confidence: Option<Fraction>,
+    /// How long ago the agent may have decided, or the signal have come in where it does not say.
+    pub max_signal_age: Option<Duration>,
+    /// When entries may be opened.
+    pub trading_hours: Option<TradingHours>,
+    /// Positions held or being entered: one for each deployment, account and instrument.
+    pub max_open_positions: Option<u32>,
+    /// No entry in an asset in which another signal holds a position, or is entering one.
+    pub one_position_per_asset: bool,
+    /// Positions held or being entered in one direction.
+    pub max_same_direction: Option<u32>,
+    /// At stake in one direction.
+    pub max_same_direction_notional: Option<Notional>,
+    /// At stake in one asset, as a fraction of the equity.
+    pub max_concentration: Option<Fraction>,
+    /// The leverage of an entry.
+    pub max_leverage: Option<Leverage>,
+    /// What an entry may lose at its stop loss, fees included.
+    pub max_risk_per_trade: Option<Notional>,
+    /// The same as a fraction of the equity: of a deployment, of that on the account of the entry.
+    pub max_risk_per_trade_fraction: Option<Fraction>,
+    /// How many times what is lost at the stop loss must be gained at the take profit.
+    pub min_reward_to_risk: Option<Factor>,
+    /// How far beyond the stop loss the estimated liquidation price must be, as a fraction of the stop loss; of the entry where there is none.
+    pub min_liquidation_distance: Option<Fraction>,
+    /// The maintenance margin that the estimate counts with, as a fraction of the position's value. Stated, since venues differ.
+    pub maintenance_margin: Option<Fraction>,
+    /// How far beyond the middle of bid and ask an entry may fill, here and as other venues have it.
+    pub price_collar: Option<Fraction>,
+    /// How old the price may be that an entry is decided by.
+    pub max_price_age: Option<Duration>,
+    /// From bid to ask, as a fraction of the middle.
+    pub max_spread: Option<Fraction>,
+    /// Entries in a period.
+    pub max_order_rate: Option<OrderRate>,
+    /// How long after an entry in an asset there is no other one.
+    pub cooldown: Option<Duration>,
+    /// How long after a trade in an asset that closed at a loss there is no entry.
+    pub loss_cooldown: Option<Duration>,
 }
 
 /// When a venue counts as unwell. What follows from each measure is told by a table in the executor's `vitals`.

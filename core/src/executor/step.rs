@@ -18,7 +18,7 @@ use super::groups::GroupLive;
 use super::guarding::Leaving;
 use super::setup::Setup;
 use super::weighing::Scales;
-use crate::gates::{Cleared, Marks, Ruling};
+use crate::gates::{Cleared, Heard, Marks, Quotes, Ruling};
 use crate::journal::{ConfigChange, Event, ExecutionNumber, Failure, KillMode, KillScope, LegRef, Verdict};
 use crate::ledger::{AccountSymbol, PositionKey};
 use crate::model::close::{CloseRequest, Lot};
@@ -505,7 +505,7 @@ pub(super) struct AccountLive {
 /// What only this process knows.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    pub(super) quotes: BTreeMap<(VenueId, VenueSymbol), Quote>,
+    pub(super) quotes: Quotes,
     pub(super) marks: Marks,
     pub(super) accounts: BTreeMap<AccountId, AccountLive>,
     pub(super) unsent: BTreeSet<ClientOrderId>,
@@ -602,7 +602,7 @@ impl State {
     /// The latest quote of an instrument.
     #[must_use]
     pub fn quote(&self, venue: &VenueId, symbol: &VenueSymbol) -> Option<&Quote> {
-        self.live.quotes.get(&(venue.clone(), symbol.clone()))
+        self.live.quotes.get(&(venue.clone(), symbol.clone())).map(|heard| &heard.quote)
     }
 
     /// Whether an account may trade.
@@ -696,7 +696,7 @@ impl Step<'_> {
             Input::Quote { venue, quote } => {
                 let key = (venue, quote.symbol.clone());
                 self.live.marks.insert(key.clone(), quote.middle());
-                self.live.quotes.insert(key.clone(), quote);
+                self.live.quotes.insert(key.clone(), Heard { quote, heard_at: self.now.monotonic });
                 self.heard_price(&key.0);
                 self.price_weighs(&key.0, &key.1);
                 self.watch(&key.0, &key.1);

@@ -1,6 +1,6 @@
 //! Which assets an agent may trade.
 
-use super::{Candidate, Gate, View};
+use super::{Candidate, Gate, Verdict, View};
 use crate::model::execution::Reason;
 
 /// Refuses assets that are not on the agent's list: `asset_not_allowed`.
@@ -12,7 +12,7 @@ impl Gate for AllowedAssets {
         "allowed_assets"
     }
 
-    fn check(&self, candidate: &Candidate<'_>, _: View<'_>) -> Result<(), Reason> {
+    fn check(&self, candidate: &Candidate<'_>, _: View<'_>) -> Result<Verdict, Reason> {
         match &candidate.agent_setup.allowed_assets {
             Some(allowed) if !allowed.contains(&candidate.terms.asset) => {
                 let list = allowed.iter().map(|asset| asset.as_str()).collect::<Vec<_>>().join(", ");
@@ -21,7 +21,7 @@ impl Gate for AllowedAssets {
                     format!("{} may not trade {}; it may trade {list}", candidate.agent, candidate.terms.asset),
                 ))
             }
-            _ => Ok(()),
+            _ => Ok(Verdict::Pass),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Circuit breakers: no entry at a venue that is unwell, nor anywhere while the engine as a whole is.
 
-use super::{Candidate, Gate, View};
+use super::{Candidate, Gate, Verdict, View};
 use crate::executor::{Book, Breaker, LegRecord};
 use crate::journal::BreakerState;
 use crate::model::execution::Reason;
@@ -15,14 +15,14 @@ impl Gate for CircuitBreaker {
         "breaker"
     }
 
-    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
+    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<Verdict, Reason> {
         if let Some(breaker) = view.book.breaker(Some(candidate.venue)) {
             return Err(refusal(Some(candidate.venue), breaker));
         }
         match view.book.breaker(None) {
             // Standing in for an account is what is left in an emergency.
             Some(breaker) if !candidate.stands_in => Err(refusal(None, breaker)),
-            _ => Ok(()),
+            _ => Ok(Verdict::Pass),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Opposite interests on one netting account.
 
-use super::{Candidate, Gate, View, overflow};
+use super::{Candidate, Gate, Verdict, View, overflow};
 use crate::model::execution::Reason;
 use crate::model::instrument::Market;
 
@@ -15,7 +15,7 @@ impl Gate for Interest {
         "interest"
     }
 
-    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
+    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<Verdict, Reason> {
         let (account, symbol) = (candidate.account(), &candidate.instrument.symbol);
         let closing = view.book.closing(account, symbol).and_then(|id| view.book.order(id)).map(|order| &order.prepared().request);
         if let Some(close) = closing.filter(|close| close.side == candidate.side) {
@@ -36,7 +36,7 @@ impl Gate for Interest {
                     format!("{} {symbol} cannot be sold short on spot; {own} is held", candidate.quantity),
                 ));
             }
-            return Ok(());
+            return Ok(Verdict::Pass);
         }
         let opposite = |quantity: crate::model::number::SignedQuantity| {
             if candidate.side.is_buy() { quantity.is_short() } else { quantity.is_long() }
@@ -58,7 +58,7 @@ impl Gate for Interest {
                 "opposite_interest",
                 format!("{id} has a {} order on {symbol} of {account} on its way", candidate.side.opposite()),
             )),
-            None => Ok(()),
+            None => Ok(Verdict::Pass),
         }
     }
 }

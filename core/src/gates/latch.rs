@@ -1,6 +1,6 @@
 //! The kill switch, halts, and what an unknown order blocks.
 
-use super::{Candidate, Gate, View};
+use super::{Candidate, Gate, Verdict, View};
 use crate::executor::Book;
 use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, AgentId, Asset, VenueId};
@@ -14,11 +14,11 @@ impl Gate for Latch {
         "latch"
     }
 
-    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
+    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<Verdict, Reason> {
         check(view.book, candidate.agent, candidate.account(), candidate.venue, Some(&candidate.terms.asset))?;
         let symbol = &candidate.instrument.symbol;
         match view.book.unknown_leg(candidate.agent, candidate.account(), symbol) {
-            None => Ok(()),
+            None => Ok(Verdict::Pass),
             Some(at) => {
                 let id = view.book.execution(at.execution).map(|record| record.admission.command.id().to_string()).unwrap_or_default();
                 Err(Reason::new(

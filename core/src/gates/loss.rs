@@ -1,6 +1,6 @@
 //! Losses that were larger than they may be, losses that are not known, and currencies that are not worth what is stated.
 
-use super::{Candidate, Gate, View};
+use super::{Candidate, Gate, Verdict, View};
 use crate::executor::{Book, LegRecord, scopes_of};
 use crate::journal::LimitBroken;
 use crate::model::execution::Reason;
@@ -15,9 +15,9 @@ impl Gate for LossLimit {
         "loss_limit"
     }
 
-    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
+    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<Verdict, Reason> {
         if view.setup.losses.is_empty() {
-            return Ok(());
+            return Ok(Verdict::Pass);
         }
         let scopes = || scopes_of(candidate.deployment, Some(candidate.agent), candidate.account());
         if let Some(broken) = view.book.broken_in(scopes()) {
@@ -31,7 +31,7 @@ impl Gate for LossLimit {
                 return Err(Reason::new("loss_unknown", words));
             }
         }
-        Ok(())
+        Ok(Verdict::Pass)
     }
 }
 
@@ -53,10 +53,10 @@ impl Gate for Depeg {
         "depeg"
     }
 
-    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
+    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<Verdict, Reason> {
         let settle = &candidate.terms.settle;
         match view.book.is_depegged(settle).filter(|_| view.setup.depeg.contains_key(settle)) {
-            None => Ok(()),
+            None => Ok(Verdict::Pass),
             Some(depegged) => {
                 let words =
                     format!("{} settles in {settle}: {} (since {})", candidate.instrument.symbol, depegged.why.reason, depegged.since);

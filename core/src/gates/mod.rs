@@ -4,28 +4,56 @@
 //! that no two signals are ever checked against the same room. [`Cleared`] is then made from the reserve that is held, right before
 //! the order is prepared.
 
+mod age;
 mod assets;
 mod breaker;
 mod capital;
+mod collar;
+mod concentration;
+mod confidence;
+mod cooldown;
+mod direction;
 mod enabled;
+mod equity;
+mod fit;
+mod holder;
+mod hours;
 mod interest;
 mod latch;
+mod leverage;
+mod liquidation;
 mod loss;
 mod notional;
+mod one;
+mod open;
+mod rate;
+mod reward;
+mod risk;
+mod spread;
+mod stale;
 mod user;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::time::Duration;
 
+use rust_decimal::Decimal;
+
+pub(crate) use self::fit::{Fitted, fit_entry};
+pub use self::holder::Holder;
 pub(crate) use self::user::apply as apply_rulings;
 pub use self::user::{Ruling, UserGate, UserGateError, UserQuestion, UserVerdict};
-use crate::executor::{AccountShare, AgentSetup, Book, DeploymentSetup, LegRecord, LossStandings, Setup};
-use crate::journal::{OrderPlan, Reserve, Terms};
+use crate::executor::{AccountShare, AgentSetup, Book, DeploymentSetup, LegRecord, LossStandings, Now, OnExcess, Setup};
+use crate::journal::{ExecutionNumber, OrderPlan, Reserve, Terms};
 use crate::ledger::PositionKey;
 use crate::model::execution::Reason;
 use crate::model::ids::{AccountId, AgentId, DeploymentId, VenueId, VenueSymbol};
-use crate::model::instrument::{Instrument, Side};
-use crate::model::number::{Leverage, Price, Quantity, SignedQuantity};
+use crate::model::instrument::{Instrument, Market, Side};
+use crate::model::number::{Factor, Fraction, Leverage, Notional, Price, Quantity, SignedQuantity, exact};
 use crate::model::order::{AttachedExit, OrderRequest, Purpose};
+use crate::model::signal::{Direction, Signal};
+use crate::model::time::format_duration;
+use crate::venue::Quote;
 
 /// Proof that the gates have passed what it holds. Made by [`crate::gates`], and by nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +74,33 @@ impl<T> Cleared<T> {
 /// The latest prices, by venue and instrument.
 pub type Marks = BTreeMap<(VenueId, VenueSymbol), Price>;
 
+/// A quote, and when it was heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The quote.
+    pub quote: Quote,
+    /// When it came in, by the monotonic clock.
+    pub heard_at: u64,
+}
+
+impl Deref for Heard {
+    type Target = Quote;
+
+    fn deref(&self) -> &Quote {
+        &self.quote
+    }
+}
+
+/// The latest quotes, by venue and instrument.
+pub type Quotes = BTreeMap<(VenueId, VenueSymbol), Heard>;
+
 /// An entry that asks to be let through, with everything a gate may look at.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
+    /// The signal.
+    pub signal: &'a Signal,
+    /// The execution that its legs are.
+    pub execution: ExecutionNumber,
     /// Whose signal it is.
     pub agent: &'a AgentId,
     /// What the configuration says of the agent.
@@ -73,10 +125,26 @@ pub struct Candidate<'a> {
     pub quantity: Quantity,
     /// The worst price admitted.
     pub worst_price: Price,
+    /// The price at which it counts: of a sale the best one, since that makes the larger position.
+    pub reserve_price: Price,
+    /// The quote it was sized by.
+    pub quote: &'a Heard,
     /// The account's leverage for it.
     pub leverage: Leverage,
+    /// How large it would be with another leverage, as the signal asks to be sized.
+    pub resize: Resize<'a>,
     /// What it would hold back.
     pub reserve: Reserve,
+}
+
+/// How large an entry would be with another leverage.
+#[derive(Clone, Copy)]
+pub struct Resize<'a>(pub &'a dyn Fn(Leverage) -> Result<Quantity, Reason>);
+
+impl std::fmt::Debug for Resize<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Resize")
+    }
 }
 
 impl Candidate<'_> {
@@ -84,6 +152,30 @@ impl Candidate<'_> {
     #[must_use]
     pub fn account(&self) -> &AccountId {
         &self.share.account
+    }
+
+    /// The direction of what it opens.
+    const fn direction(&self) -> Direction {
+        if self.side.is_buy() { Direction::Long } else { Direction::Short }
+    }
+
+    /// Whether it opens anything: on spot a sale only gives away what is held.
+    fn opens(&self) -> bool {
+        self.side.is_buy() || self.instrument.market != Market::Spot
+    }
+
+    /// What its settlement currency is worth in the currency of the limits.
+    fn rate(&self, view: View<'_>) -> Result<Factor, Reason> {
+        let settle = &self.terms.settle;
+        view.setup.rates.get(settle).copied().ok_or_else(|| {
+            Reason::new("no_rate", format!("the configuration states no rate for {settle} (risk.rates), so that no limit can count it"))
+        })
+    }
+
+    /// The whole lots of which all together count no more than `room`, at the price that is reserved and with the rate of their currency.
+    fn within(&self, room: Notional, rate: Factor) -> Quantity {
+        let lot = self.instrument.worth_at_most(self.instrument.lot_size, self.reserve_price).and_then(|worth| worth.times(rate));
+        lot.map_or(Quantity::ZERO, |lot| self.instrument.lots(room.decimal(), lot.decimal()))
     }
 
     fn position_key(&self) -> PositionKey {
@@ -102,10 +194,50 @@ pub struct View<'a> {
     pub marks: &'a Marks,
     /// How losses stand.
     pub losses: &'a LossStandings,
+    /// The latest quotes.
+    pub quotes: &'a Quotes,
+    /// The present.
+    pub now: Now,
+    /// Whose limits the candidate must keep; the gates' caller fills it.
+    pub holders: &'a [Holder<'a>],
 }
 
-/// One risk check. Passes, or says why not with a stable code and a sentence that has the numbers in it. Object-safe; must not depend on
-/// anything but its arguments.
+impl View<'_> {
+    fn mark(&self, venue: &VenueId, symbol: &VenueSymbol) -> Option<Price> {
+        self.marks.get(&(venue.clone(), symbol.clone())).copied()
+    }
+}
+
+/// What a gate says of a candidate it does not refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may pass as it is.
+    Pass,
+    /// It may pass if it is made smaller. What is made of it is asked of every gate again.
+    Shrink(Shrink),
+}
+
+/// How small a candidate must become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shrink {
+    /// The most of it that may pass.
+    pub most: Most,
+    /// Why, as if it were refused.
+    pub reason: Reason,
+}
+
+/// The most of a candidate that may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Most {
+    /// This much; it is rounded down to whole lots, and refused where that is below the venue's smallest order.
+    Quantity(Quantity),
+    /// This leverage.
+    Leverage(Leverage),
+}
+
+/// One risk check: refuses with a stable code and a sentence that has the numbers in it (what was asked, the limit, what is there already), or
+/// says what may pass. Object-safe; must not depend on anything but its arguments, and must pass what it has shrunk. Must cost no more than
+/// O(instruments and accounts in the scope of its limits + log n), n being all that is open or was: it stands between every signal and its orders.
 pub trait Gate: Send + Sync {
     /// Its name, which begins the codes it refuses with.
     fn name(&self) -> &'static str;
@@ -114,28 +246,74 @@ pub trait Gate: Send + Sync {
     ///
     /// # Errors
     /// The reason for which the entry is refused.
-    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason>;
+    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<Verdict, Reason>;
 }
 
-/// The built-in gates, in the order in which they are asked: what stops everything first, money last.
-const BUILT_IN: [&dyn Gate; 9] = [
+/// The built-in gates, in the order in which they are asked: what stops everything first, then what the signal and the market are, then how
+/// much there is already, money last. One whose limit is set nowhere costs a few comparisons.
+const BUILT_IN: [&dyn Gate; 26] = [
     &latch::Latch,
     &enabled::Enabled,
     &breaker::CircuitBreaker,
     &loss::LossLimit,
     &loss::Depeg,
-    &interest::Interest,
+    &hours::Hours,
+    &confidence::MinConfidence,
+    &age::SignalAge,
     &assets::AllowedAssets,
+    &interest::Interest,
+    &stale::StalePrice,
+    &spread::MaxSpread,
+    &collar::PriceCollar,
+    &reward::RewardToRisk,
+    &rate::OrderRate,
+    &cooldown::Cooldown,
+    &one::OnePosition,
+    &open::MaxOpenPositions,
+    &leverage::MaxLeverage,
+    &leverage::LeverageConflict,
+    &liquidation::LiquidationDistance,
+    &direction::SameDirection,
+    &risk::RiskPerTrade,
     &notional::MaxNotional,
+    &concentration::Concentration,
     &capital::AvailableCapital,
 ];
 
-/// Asks every gate. The caller books the candidate's reserve before it asks about another one.
-///
-/// # Errors
-/// The first refusal.
-pub(crate) fn check_entry(candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
-    BUILT_IN.iter().try_for_each(|gate| gate.check(candidate, view))
+/// Refuses what is too large, or says how much of it may pass where the holder of the limit wants that.
+fn excess(holder: &Holder<'_>, reason: Reason, most: impl FnOnce() -> Most) -> Result<Verdict, Reason> {
+    match holder.limits.on_excess {
+        OnExcess::Refuse => Err(reason),
+        OnExcess::Shrink => Ok(Verdict::Shrink(Shrink { most: most(), reason })),
+    }
+}
+
+/// Decimals that are kept where a limit is derived from other numbers; what is beyond is rounded toward caution.
+const KEPT: u32 = 12;
+
+fn rounded_up(value: Decimal) -> Decimal {
+    value.round_dp_with_strategy(KEPT, rust_decimal::RoundingStrategy::ToPositiveInfinity).normalize()
+}
+
+fn rounded_down(value: Decimal) -> Decimal {
+    value.round_dp_with_strategy(KEPT, rust_decimal::RoundingStrategy::ToNegativeInfinity).normalize()
+}
+
+/// A length of time for people, rounded up to milliseconds.
+fn shown_up(length: Duration) -> String {
+    let millis = length.as_micros().div_ceil(1_000);
+    format_duration(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
+}
+
+/// A product that must fit.
+fn product(a: Decimal, b: Decimal) -> Result<Decimal, Reason> {
+    exact::mul(a, b).ok_or_else(|| Reason::new("overflow", format!("{a} × {b} has more digits than can be kept exactly")))
+}
+
+/// One and a fraction, or one less a fraction.
+fn beyond_one(fraction: Fraction, more: bool) -> Decimal {
+    let one = Decimal::ONE;
+    if more { one.saturating_add(fraction.decimal()) } else { one.saturating_sub(fraction.decimal()) }
 }
 
 /// Clears the order of a leg that holds its reserve, and the exits that travel with it, which can only reduce.
@@ -274,4 +452,20 @@ pub(crate) fn reserve(instrument: &Instrument, quantity: Quantity, price: Price,
     let fee = instrument.fee_at_most(quantity, price).map_err(overflow)?;
     let capital = notional.margin(leverage).and_then(|margin| margin.plus(fee)).map_err(overflow)?;
     Ok(Reserve { notional, capital })
+}
+
+/// The same of an entry: on spot, selling what is held takes no capital.
+///
+/// # Errors
+/// An amount that does not fit.
+pub(crate) fn entry_reserve(
+    instrument: &Instrument,
+    side: Side,
+    quantity: Quantity,
+    price: Price,
+    leverage: Leverage,
+) -> Result<Reserve, Reason> {
+    let reserve = reserve(instrument, quantity, price, leverage)?;
+    let gives = instrument.market == Market::Spot && !side.is_buy();
+    Ok(if gives { Reserve { capital: Notional::ZERO, ..reserve } } else { reserve })
 }

@@ -1,13 +1,13 @@
 //! How much may be at stake.
 
-use super::{Candidate, Gate, View, overflow};
-use crate::executor::Limits;
-use crate::ledger::{Level, Scope};
+use super::holder::at_stake;
+use super::{Candidate, Gate, Most, Verdict, View, excess, overflow};
+use crate::ledger::Scope;
 use crate::model::execution::Reason;
 use crate::model::number::Notional;
 
-/// Refuses what would exceed a limit on notional, by order, asset and altogether, for the deployment, the account and everything:
-/// `max_order_notional`, `max_asset_notional`, `max_notional`. Unknown orders count in full.
+/// Refuses or shrinks what would exceed a limit on notional, by order, asset and altogether: `max_order_notional`, `max_asset_notional`,
+/// `max_notional`. Unknown orders count in full. O(instruments in the scope).
 #[derive(Debug)]
 pub(super) struct MaxNotional;
 
@@ -16,28 +16,15 @@ impl Gate for MaxNotional {
         "max_notional"
     }
 
-    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<(), Reason> {
-        let settle = &candidate.terms.settle;
-        let rate = view.setup.rates.get(settle).copied().ok_or_else(|| {
-            Reason::new("no_rate", format!("the configuration states no rate for {settle} (risk.rates), so that no limit can count it"))
-        })?;
+    fn check(&self, candidate: &Candidate<'_>, view: View<'_>) -> Result<Verdict, Reason> {
+        let rate = candidate.rate(view)?;
         let asked = candidate.reserve.notional.times(rate).map_err(overflow)?;
-        let account_limits = view.setup.accounts.get(candidate.account()).map(|account| account.limits).unwrap_or_default();
-        let levels: [(String, Level, Limits); 3] = [
-            (
-                format!("deployment {}", candidate.deployment),
-                Level::Deployment(candidate.deployment.clone()),
-                candidate.deployment_setup.limits,
-            ),
-            (format!("account {}", candidate.account()), Level::Account(candidate.account().clone()), account_limits),
-            ("everything".to_owned(), Level::Global, view.setup.limits),
-        ];
-        for (whose, level, limits) in levels {
+        let most = |room: Notional| Most::Quantity(candidate.within(room, rate));
+        for holder in view.holders {
+            let limits = holder.limits;
             if let Some(limit) = limits.max_order_notional.filter(|limit| asked > *limit) {
-                return Err(Reason::new(
-                    "max_order_notional",
-                    format!("the order may cost {asked}, the limit of {whose} is {limit} an order"),
-                ));
+                let words = format!("the order may cost {asked}, the limit of {holder} is {limit} an order");
+                return excess(holder, Reason::new("max_order_notional", words), || most(limit));
             }
             let asset = Some(candidate.terms.asset.clone());
             for (code, limit, asset) in
@@ -45,23 +32,14 @@ impl Gate for MaxNotional {
             {
                 let Some(limit) = limit else { continue };
                 let of = asset.as_ref().map_or_else(String::new, |asset| format!(" in {asset}"));
-                let at_stake = at_stake(view, Scope { level: level.clone(), asset })?;
-                let after = at_stake.plus(asked).map_err(overflow)?;
-                if after > limit {
-                    return Err(Reason::new(
-                        code,
-                        format!("{at_stake} is at stake{of} and the order may cost {asked}; the limit of {whose} is {limit}"),
-                    ));
+                let there = at_stake(view, &Scope { level: holder.level.clone(), asset, direction: None })?;
+                if there.plus(asked).map_err(overflow)? > limit {
+                    let words = format!("{there} is at stake{of} and the order may cost {asked}; the limit of {holder} is {limit}");
+                    let room = limit.minus(there.min(limit)).map_err(overflow)?;
+                    return excess(holder, Reason::new(code, words), || most(room));
                 }
             }
         }
-        Ok(())
+        Ok(Verdict::Pass)
     }
-}
-
-fn at_stake(view: View<'_>, scope: Scope) -> Result<Notional, Reason> {
-    let Some(exposure) = view.book.ledger().exposure(&scope) else { return Ok(Notional::ZERO) };
-    exposure
-        .value(|venue, symbol| view.marks.get(&(venue.clone(), symbol.clone())).copied(), |asset| view.setup.rates.get(asset).copied())
-        .map_err(overflow)
 }

@@ -192,6 +192,9 @@ pub struct OrderPlan {
     /// What it reduces is not ours: asked for with `include_external`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub external: bool,
+    /// Why it is smaller than the signal asked, or has less leverage: the limit that made it so, and from what to what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<Reason>,
 }
 
 impl LegPlan {

@@ -19,8 +19,9 @@ pub use self::outside::Outside;
 pub use self::position::{Lot, Position, PositionKey, Trade};
 use crate::journal::Terms;
 use crate::model::close::Lot as LotName;
-use crate::model::ids::{AccountId, Asset, DeploymentId, SignalId, VenueId, VenueSymbol};
+use crate::model::ids::{AccountId, AgentId, Asset, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::number::{Amount, Leverage, Notional, NumberError, Quantity, SignedQuantity};
+use crate::model::signal::Direction;
 
 /// A map whose keys are not text, written as a list of pairs.
 pub(crate) mod pairs {
@@ -55,6 +56,8 @@ pub struct Held {
 /// Whose reserve or position it is, and of what.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner<'a> {
+    /// Whose the deployment is; where that is not known, whoever opened the position.
+    pub agent: Option<&'a AgentId>,
     /// The deployment.
     pub deployment: &'a DeploymentId,
     /// The account.
@@ -92,15 +95,18 @@ pub struct Ledger {
     unvalued: BTreeSet<AccountSymbol>,
     #[serde(with = "pairs", default)]
     outside: BTreeMap<(AccountId, Asset), Outside>,
+    /// Under which agent each open position counts: whoever opened it, whosever the deployment is by now.
+    #[serde(with = "pairs", default)]
+    agents: BTreeMap<PositionKey, AgentId>,
 }
 
 impl Ledger {
-    /// Changes what is held back for an owner from `before` to `after`.
-    pub(crate) fn hold(&mut self, owner: Owner<'_>, before: Held, after: Held) -> Result<(), NumberError> {
+    /// Changes what is held back for an owner's order in a direction from `before` to `after`.
+    pub(crate) fn hold(&mut self, owner: Owner<'_>, direction: Direction, before: Held, after: Held) -> Result<(), NumberError> {
         if before == after {
             return Ok(());
         }
-        for scope in Scope::of(owner) {
+        for scope in Scope::of(owner).chain(Scope::of_direction(owner, direction)) {
             let exposure = self.exposure.entry(scope).or_default();
             exposure.reserved = exposure.reserved.plus(after.notional)?.minus(before.notional)?;
         }
@@ -128,8 +134,17 @@ impl Ledger {
         let after = position.stake()?;
         let net_change = position.quantity().minus(net_before)?;
 
+        let agent = self.agents.get(&key).or(owner.agent).cloned();
+        let owner = Owner { agent: agent.as_ref(), ..owner };
+        let instrument = (owner.venue, owner.symbol);
         for scope in Scope::of(owner) {
-            self.exposure.entry(scope).or_default().restake((owner.venue, owner.symbol), owner.terms, &before, &after)?;
+            self.exposure.entry(scope).or_default().restake(instrument, owner.terms, &before, &after)?;
+        }
+        for direction in [Direction::Long, Direction::Short] {
+            let (was, is) = (before.toward(direction, net_before), after.toward(direction, position.quantity()));
+            for scope in Scope::of_direction(owner, direction).filter(|_| was != is) {
+                self.exposure.entry(scope).or_default().restake(instrument, owner.terms, &was, &is)?;
+            }
         }
         for key in CapitalKey::of(owner) {
             let capital = self.capital.entry(key).or_default();
@@ -146,7 +161,10 @@ impl Ledger {
         if net.is_zero() {
             self.net.remove(&(owner.account.clone(), owner.symbol.clone()));
         }
-        if !position.quantity().is_zero() {
+        if position.quantity().is_zero() {
+            self.agents.remove(&key);
+        } else {
+            self.agents.extend(agent.map(|agent| (key.clone(), agent)));
             self.positions.insert(key, position);
         }
         Ok(())
@@ -174,6 +192,18 @@ impl Ledger {
         symbol: &'a VenueSymbol,
     ) -> impl Iterator<Item = (&'a PositionKey, &'a Position)> {
         self.positions.iter().filter(move |(key, _)| key.account == *account && key.symbol == *symbol)
+    }
+
+    /// The open positions of a deployment on an account. O(log n) and one step for each.
+    pub fn positions_of<'a>(
+        &'a self,
+        deployment: &'a DeploymentId,
+        account: &'a AccountId,
+    ) -> impl Iterator<Item = (&'a VenueSymbol, &'a Position)> {
+        let first = VenueSymbol::new("-").expect("a dash is a valid symbol");
+        let from = PositionKey { deployment: deployment.clone(), account: account.clone(), symbol: first };
+        let there = |key: &PositionKey| key.deployment == *deployment && key.account == *account;
+        self.positions.range(from..).take_while(move |(key, _)| there(key)).map(|(key, position)| (&key.symbol, position))
     }
 
     /// How much of a lot is still held.

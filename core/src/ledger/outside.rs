@@ -111,7 +111,8 @@ impl Ledger {
         let Some(position) = self.positions.get(key) else { return Ok(()) };
         let (venue, terms, leverage) = (position.venue().clone(), position.terms().clone(), position.leverage());
         let Some((price, _)) = adjustment.price else { return Ok(()) };
-        let owner = super::Owner { deployment: &key.deployment, account: &key.account, venue: &venue, symbol: &key.symbol, terms: &terms };
+        let (deployment, account, symbol) = (&key.deployment, &key.account, &key.symbol);
+        let owner = super::Owner { agent: None, deployment, account, venue: &venue, symbol, terms: &terms };
         let trade = trade_of(adjustment, share, price, &terms);
         self.trade(owner, leverage, &trade, &nobody(), None)
     }

@@ -113,13 +113,9 @@ fn alone(config: &Config, account: &AccountConfig) -> Config {
     alone.journal.path = Some(config.journal_path().with_file_name(format!("{DOCTOR}.db")));
     alone.journal.views = false;
     alone.journal.namespace = None;
-    alone.agents = vec![AgentConfig {
-        id: DOCTOR.parse().expect("a valid name"),
-        allowed_assets: None,
-        losses: Default::default(),
-        approval: None,
-        enabled: true,
-    }];
+    let (losses, limits) = (Default::default(), Limits::default());
+    let id = DOCTOR.parse().expect("a valid name");
+    alone.agents = vec![AgentConfig { id, allowed_assets: None, losses, approval: None, enabled: true, limits }];
     let share = ShareConfig { account: account.id.clone(), allocation: None, fallback: None };
     let id = DOCTOR.parse().expect("a valid name");
     let agent = DOCTOR.parse().expect("a valid name");

@@ -533,7 +533,7 @@ pub(crate) fn over_a_limit(setup: &Setup, book: &Book) -> Option<Violation> {
         for (asset, limit) in
             [(None, limits.max_notional), (Some("HYPE"), limits.max_asset_notional), (Some("BTC"), limits.max_asset_notional)]
         {
-            let scope = Scope { level: level.clone(), asset: asset.map(|asset| asset.parse().expect("a valid asset")) };
+            let scope = Scope { level: level.clone(), asset: asset.map(|asset| asset.parse().expect("a valid asset")), direction: None };
             let Some((limit, exposure)) = limit.zip(book.ledger().exposure(&scope)) else { continue };
             let value = exposure.value(|_, _| None, |currency| setup.rates.get(currency).copied());
             if value.as_ref().is_ok_and(|value| *value > limit) {

@@ -7,7 +7,10 @@
 
 mod bench;
 mod check;
+mod crowd;
+mod limits;
 mod random;
+mod reasons;
 mod routes;
 mod scenario;
 mod story;

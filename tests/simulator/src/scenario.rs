@@ -95,7 +95,7 @@ pub struct Scenario {
     pub crashes: Vec<u64>,
 }
 
-fn name<T: std::str::FromStr>(text: &str) -> T {
+pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T {
     text.parse().ok().expect("names in the scenario are valid")
 }
 
@@ -355,6 +355,7 @@ impl Scenario {
                 max_order_notional: Some(name("1500")),
                 max_asset_notional: Some(name("2500")),
                 max_notional: Some(name("5000")),
+                ..Limits::default()
             },
             stops: Default::default(),
             approval: None,
@@ -378,7 +379,7 @@ impl Scenario {
     }
 }
 
-fn exchange(index: usize, rule: Rule, random: &mut Random, faults_per_mille: u16) -> Config {
+pub(crate) fn exchange(index: usize, rule: Rule, random: &mut Random, faults_per_mille: u16) -> Config {
     let mut config = Config::hyperliquid_like();
     let id: VenueId = name(&format!("venue{index}"));
     config.instruments.retain(|spec| ["HYPE", "BTC"].contains(&spec.base.as_str()));

@@ -20,6 +20,7 @@ use omnivenue_paper::{FaultConfig, PaperAccount, PaperVenue, Server, Store};
 
 use crate::Random;
 use crate::check::{self, Violation};
+use crate::limits::{Heard, Scene, Watch};
 use crate::scenario::{Action, Outside, Scenario};
 use crate::story::Story;
 use crate::wire::{Fate, Sent, Wire};
@@ -124,6 +125,8 @@ pub(crate) struct World {
     counter: u64,
     calm: bool,
     next_quotes: u64,
+    heard: Heard,
+    watch: Watch,
 }
 
 /// Runs one history. With `told`, the story is kept.
@@ -170,6 +173,8 @@ pub(crate) fn world(seed: u64, scenario: &Scenario, told: bool) -> World {
         counter: 0,
         calm: scenario.faults_per_mille == 0,
         next_quotes: 0,
+        heard: Heard::default(),
+        watch: Watch::default(),
     }
 }
 
@@ -267,6 +272,8 @@ impl World {
             }
         };
         self.check_replay(&kernel);
+        self.heard.clear();
+        self.watch.begin(kernel.state().book());
         self.process =
             Some(Process { kernel, running: Vec::new(), timers: BTreeMap::new(), committing: None, linger: None, tokens: BTreeMap::new() });
         self.quote();
@@ -292,8 +299,11 @@ impl World {
     }
 
     fn with_kernel(&mut self, turn: impl FnOnce(&mut Kernel) -> Vec<Task>) {
+        let now = self.now();
         let Some(process) = &mut self.process else { return };
         let tasks = turn(&mut process.kernel);
+        let scene = Scene { setup: process.kernel.setup(), state: process.kernel.state(), heard: &self.heard, now };
+        self.violations.extend(self.watch.look(scene, &mut self.coverage));
         self.carry_out(tasks);
     }
 
@@ -493,6 +503,7 @@ impl World {
             };
             for quote in quotes {
                 let venue = venue.clone();
+                self.heard.insert((venue.clone(), quote.symbol.clone()), (quote.clone(), now.monotonic));
                 self.with_kernel(|kernel| kernel.input(now, Input::Quote { venue, quote }));
             }
         }

@@ -98,7 +98,7 @@ impl Instrument {
     }
 
     /// What one lot loses at most between two prices, with the fees of both trades.
-    fn lost_by_a_lot(&self, entry: Price, stop: Price) -> Option<Decimal> {
+    pub(crate) fn lost_by_a_lot(&self, entry: Price, stop: Price) -> Option<Decimal> {
         let dearer = self.dearer(entry, stop);
         let cheaper = if dearer == entry { stop } else { entry };
         let most = self.worth_at_most(self.lot_size, dearer).ok()?.decimal();
@@ -119,7 +119,7 @@ impl Instrument {
     }
 
     /// How many whole lots fit, each of which counts `one`: as a quantity.
-    fn lots(&self, total: Decimal, one: Decimal) -> Quantity {
+    pub(crate) fn lots(&self, total: Decimal, one: Decimal) -> Quantity {
         exact::units(total, one)
             .and_then(|lots| exact::mul(lots, self.lot_size.decimal()))
             .and_then(|value| Quantity::new(value).ok())

@@ -201,6 +201,12 @@ impl Bench {
         }
     }
 
+    /// A price of one venue alone.
+    pub(crate) fn quote_at(&mut self, index: usize, bid: &str, ask: &str) {
+        let quote = Quote { symbol: name("HYPE"), bid: name(bid), ask: name(ask), at: self.now.wall, depth: Default::default() };
+        self.kernel.input(self.now, Input::Quote { venue: name(&format!("venue{index}")), quote });
+    }
+
     pub(crate) fn close(&mut self, request: CloseRequest) -> Vec<Task> {
         self.token += 1;
         self.kernel.close(self.now, request, self.token)
@@ -336,7 +342,7 @@ impl Bench {
     }
 
     pub(crate) fn at_stake(&self) -> Notional {
-        let scope = Scope { level: Level::Global, asset: None };
+        let scope = Scope::all(Level::Global);
         let exposure = self.kernel.state().book().ledger().exposure(&scope);
         exposure.map_or(Notional::ZERO, |exposure| exposure.value(|_, _| None, |_| Some(Factor::ONE)).expect("it fits"))
     }
