@@ -3,7 +3,7 @@
 use omnivenue_simulator::{Coverage, Scenario, run};
 
 /// More of them with `OMNIVENUE_LIMITS_SEEDS=200`.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 8;
 
 #[test]
 fn fifty_agents_on_ten_accounts_exceed_no_limit_and_every_refusal_explains_itself() {
