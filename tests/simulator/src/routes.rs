@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use omnivenue_core::executor::{AccountShare, Book, ExecutionRecord, LegRecord};
 use omnivenue_core::journal::{Admission, Command};
+use omnivenue_core::model::contract::Contract;
 use omnivenue_core::model::ids::{AccountId, DeploymentId, SignalId, VenueId};
 use omnivenue_core::model::number::{Notional, Quantity};
 use omnivenue_core::model::signal::{LegPolicy, OrderType, Routing, Signal, Sizing, TimeInForce, WantedMarket};
@@ -153,7 +154,11 @@ pub(crate) fn hold(world: &World, book: &Book, found: &mut Vec<Violation>) {
                     sum.is_ok_and(|sum| sum.decimal() > asked.decimal() * scale)
                 }
                 Sizing::Notional(asked) => {
-                    let worth = |order: &omnivenue_core::journal::OrderPlan| order.worst_price.notional(order.quantity);
+                    // A notional counts quote units, which inverse contracts are themselves; of quanto contracts, what they are worth.
+                    let worth = |order: &omnivenue_core::journal::OrderPlan| match order.terms.contract {
+                        Contract::Inverse { .. } => Notional::new(order.quantity.decimal()),
+                        Contract::Linear | Contract::Quanto { .. } => order.terms.worth(order.quantity, order.worst_price),
+                    };
                     let sum = orders().try_fold(Notional::ZERO, |sum, order| sum.plus(worth(order)?));
                     sum.is_ok_and(|sum| sum.decimal() > asked.decimal() * scale)
                 }
