@@ -49,6 +49,9 @@ fn a_signal_that_is_taken_fits_and_one_that_is_refused_does_not() {
         json!({"exits": {"take_profit": {"roe": "0.5"}, "stop_loss": {"fraction": "0.05"}, "trailing": {"fraction": "0.1"}, "time_limit": "12h"}}),
         json!({"routing": "all", "leg_policy": {"at_least": 2}, "order": {"type": "limit", "price": "38.1", "time_in_force": "ioc"}}),
         json!({"metadata": {"tweet": 42, "nested": {"of": ["any", "form"]}}}),
+        json!({"sizing": {"equity_fraction": "0.08"}, "market": "any", "routing": "best"}),
+        json!({"sizing": {"risk_fraction": "0.01"}, "exits": {"stop_loss": {"fraction": "0.05"}}, "market": "spot"}),
+        json!({"routing": {"split": {"hyperliquid": "0.7", "ostium": "0.3"}}}),
     ];
     for changes in taken {
         let signal = signal(changes);
@@ -64,6 +67,9 @@ fn a_signal_that_is_taken_fits_and_one_that_is_refused_does_not() {
         json!({"id": "with a space"}),
         json!({"order": {"type": "stop", "price": "38.1"}}),
         json!({"created_at": "yesterday"}),
+        json!({"market": "some"}),
+        json!({"routing": "worst"}),
+        json!({"routing": {"split": {"hyperliquid": 1}}}),
     ];
     for changes in refused {
         let signal = signal(changes);
