@@ -10,10 +10,12 @@ use super::step::{Live, Now, Output, State, Step};
 use crate::journal::LegPlan;
 use crate::model::execution::{Outcome, Reason, Timings};
 use crate::model::exit::{Distance, Exits};
+use crate::model::hours::TradingHours;
 use crate::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use crate::model::instrument::{Instrument, Market};
 use crate::model::number::{Factor, Fraction, Leverage, Notional, Price, Quantity, Rate, exact};
 use crate::model::signal::{Direction, LegPolicy, OrderType, Routing, Signal, Sizing};
+use crate::model::time::Timestamp;
 
 /// An instrument of an asset on an account, or the reason why the account has none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +25,7 @@ pub struct Availability {
     /// The account.
     pub account: AccountId,
     /// Whether the account takes entries in it: `ready`, `not_listed`, `other_market`, `other_instrument` (another one of the asset is traded
-    /// there), `venue_down`, `recovering`, `halted`, `killed`, `breaker` or `no_price`.
+    /// there), `venue_down`, `recovering`, `halted`, `killed`, `breaker`, `closed` (its hours, or it expires) or `no_price`.
     pub status: String,
     /// Why it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +64,15 @@ pub struct ListedTerms {
     pub max_leverage: Leverage,
     /// The fee rate of an order that takes liquidity.
     pub taker_fee: Rate,
+    /// When it trades; always where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<TradingHours>,
+    /// When it trades again, where it does not now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Timestamp>,
+    /// When it expires, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<Timestamp>,
 }
 
 /// The latest prices of an instrument.
@@ -174,6 +185,9 @@ impl Step<'_> {
             min_notional: instrument.min_notional,
             max_leverage: instrument.max_leverage,
             taker_fee: instrument.taker_fee,
+            hours: instrument.hours.clone(),
+            opens_at: instrument.opens_after(self.now.wall),
+            expiry: instrument.expiry,
         }
     }
 
@@ -198,7 +212,9 @@ impl Step<'_> {
         if let Some(market) = configured.filter(|market| *market != instrument.market) {
             return ("other_market", Some(format!("{account} trades {market}")));
         }
-        if let Some(traded) = venue.instrument_of(asset, instrument.market).filter(|traded| traded.symbol != instrument.symbol) {
+        let entered_by = self.now.wall.after(self.setup.timing.expiry_margin);
+        if let Some(traded) = venue.instrument_at(asset, instrument.market, entered_by).filter(|traded| traded.symbol != instrument.symbol)
+        {
             return ("other_instrument", Some(format!("{} is traded there", traded.symbol)));
         }
         let Live { accounts, quotes, .. } = &*self.live;
@@ -218,6 +234,9 @@ impl Step<'_> {
                 let words = format!("{whose} is {} since {}: {}: {}", breaker.state, breaker.since, breaker.why.code, breaker.why.reason);
                 return ("breaker", Some(words));
             }
+        }
+        if let Err(why) = self.check_open(instrument, &OrderType::Market) {
+            return ("closed", Some(why.reason));
         }
         if quotes.contains_key(&(id.clone(), instrument.symbol.clone())) {
             ("ready", None)

@@ -3,7 +3,7 @@
 use omnivenue_core::executor::{Availability, Input, Limits, Setup, VenueSetup};
 use omnivenue_core::journal::{Failure, KillMode, KillScope, MemoryStore};
 use omnivenue_core::model::ids::{AccountId, Asset};
-use omnivenue_core::model::instrument::Market;
+use omnivenue_core::model::instrument::{Instrument, InstrumentSpec, Market};
 use omnivenue_core::model::signal::Direction;
 use omnivenue_core::venue::{Depth, Effect, ErrorKind, Quote};
 
@@ -140,4 +140,39 @@ fn limits_are_asked_about_the_smallest_order() {
     assert_eq!(refused(&rows[0], "one", Direction::Long), "");
     assert_eq!(refused(&rows[0], "two", Direction::Long), "max_order_notional");
     assert!(!rows[0].deployments.iter().find(|could| could.deployment.as_str() == "two").expect("it is there").could_open);
+}
+
+/// 2026-01-01 is a Thursday. Of two dated futures the one that is entered is the first that does not expire yet.
+#[test]
+fn hours_and_expiry_are_told() {
+    let change = |setup: &mut Setup| {
+        let assets = setup.assets.clone();
+        let venue = setup.venues.get_mut(&name("venue0")).expect("it is there");
+        let hype = venue.instruments.values().find(|instrument| instrument.symbol.as_str() == "HYPE").cloned().expect("listed");
+        let session = serde_json::from_str(r#"{"sessions":[{"day":"thursday","from":"14:30","to":"21:00"}]}"#);
+        let perp = InstrumentSpec { hours: Some(session.expect("hours")), ..InstrumentSpec::clone(&hype) };
+        let dated = |symbol: &str, expiry: &str| InstrumentSpec {
+            symbol: name(symbol),
+            market: Market::Future,
+            expiry: Some(name(expiry)),
+            ..InstrumentSpec::clone(&hype)
+        };
+        let specs = [perp, dated("HYPE-OLD", "2025-12-26T08:00:00Z"), dated("HYPE-MAR", "2026-03-27T08:00:00Z")];
+        let instruments = specs.into_iter().map(|spec| Instrument::new(spec).expect("it is sound")).collect();
+        *venue = VenueSetup::new(venue.capabilities.clone(), instruments, &assets);
+    };
+    let mut bench = Bench::with(1, Limits::default(), MemoryStore::new(), change);
+    let quote = Quote { symbol: name("HYPE-MAR"), bid: name("38"), ask: name("38.1"), at: bench.now.wall, depth: Depth::default() };
+    bench.kernel.input(bench.now, Input::Quote { venue: name("venue0"), quote });
+    let rows = of(&mut bench, "HYPE");
+    let told = |symbol: &str| {
+        let row = rows.iter().find(|row| row.instrument.as_ref().is_some_and(|terms| terms.symbol.as_str() == symbol)).expect("listed");
+        (row.status.as_str(), row.instrument.clone().expect("listed"))
+    };
+    let (status, terms) = told("HYPE");
+    assert_eq!((status, terms.opens_at.map(|at| at.to_string())), ("closed", Some("2026-01-01T14:30:00Z".into())));
+    assert_eq!(terms.hours.map(|hours| hours.sessions.len()), Some(1));
+    assert_eq!(told("HYPE-OLD").0, "other_instrument");
+    let (status, terms) = told("HYPE-MAR");
+    assert_eq!((status, terms.expiry.map(|at| at.to_string())), ("ready", Some("2026-03-27T08:00:00Z".into())));
 }
