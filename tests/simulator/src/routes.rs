@@ -150,7 +150,9 @@ pub(crate) fn hold(world: &World, book: &Book, found: &mut Vec<Violation>) {
             let scale = deployment.scale.decimal();
             let over = match signal.sizing {
                 Sizing::Quantity(asked) => {
-                    let sum = orders().try_fold(Quantity::ZERO, |sum, order| sum.plus(order.quantity));
+                    // Contracts that are not linear are counted in something else than the asset.
+                    let linear = orders().filter(|order| order.terms.contract.is_linear());
+                    let sum = linear.map(|order| order.quantity).try_fold(Quantity::ZERO, Quantity::plus);
                     sum.is_ok_and(|sum| sum.decimal() > asked.decimal() * scale)
                 }
                 Sizing::Notional(asked) => {
