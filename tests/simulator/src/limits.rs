@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use omnivenue_core::executor::{Book, LegRecord, Limits, Now, OrderRecord, Setup, State};
-use omnivenue_core::journal::{Command, ExecutionNumber, LegRef};
+use omnivenue_core::journal::{Command, ExecutionNumber, LegRef, Terms};
 use omnivenue_core::ledger::{CapitalKey, Level, Position, PositionKey};
 use omnivenue_core::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Instrument;
-use omnivenue_core::model::number::{Leverage, Price};
+use omnivenue_core::model::number::{Leverage, Price, Quantity};
 use omnivenue_core::model::order::Purpose;
 use omnivenue_core::model::signal::{Direction, Signal};
 use omnivenue_core::model::time::Timestamp;
@@ -139,6 +139,16 @@ impl<'a> Entry<'a> {
         self.scene.state.marks().get(&(venue.clone(), symbol.clone())).copied()
     }
 
+    fn rate(&self, currency: &Asset) -> Decimal {
+        self.scene.setup.rates[currency].decimal()
+    }
+
+    /// Whether all money is in the currency of the limits, so that equities and prices are simple sums: the rest is left to the tests of
+    /// contracts.
+    fn in_dollars(&self) -> bool {
+        self.scene.setup.rates.len() == 1
+    }
+
     /// What is at stake: positions at the larger of cost and value, instrument by instrument, and entries at what they may cost.
     fn at_stake(&self, asset: Option<&Asset>, direction: Option<Direction>) -> Decimal {
         let toward = |long: bool| direction.is_none_or(|direction| (direction == Direction::Long) == long);
@@ -148,19 +158,20 @@ impl<'a> Entry<'a> {
             if asset.is_none_or(|asset| *asset == order.terms.asset) && toward(order.side.is_buy()) {
                 let filled = leg.filled().expect("it fits").quantity.decimal().min(order.quantity.decimal());
                 let left = order.quantity.decimal() - filled;
-                sum += order.reserve.notional.decimal() * left / order.quantity.decimal();
+                sum += order.reserve.notional.decimal() * left / order.quantity.decimal() * self.rate(&order.terms.settle);
             }
         }
-        let mut held: BTreeMap<(&VenueId, &VenueSymbol), (Decimal, Decimal)> = BTreeMap::new();
+        let mut held: BTreeMap<(&VenueId, &VenueSymbol), (Quantity, Decimal, &Terms)> = BTreeMap::new();
         for (key, position) in self.positions(self.level) {
             if asset.is_none_or(|asset| *asset == position.terms().asset) && toward(position.quantity().is_long()) {
-                let gross = held.entry((position.venue(), &key.symbol)).or_default();
-                gross.0 += position.quantity().magnitude().decimal();
+                let gross = held.entry((position.venue(), &key.symbol)).or_insert((Quantity::ZERO, Decimal::ZERO, position.terms()));
+                gross.0 = gross.0.plus(position.quantity().magnitude()).expect("it fits");
                 gross.1 += position.cost().magnitude().decimal();
             }
         }
-        let value = |((venue, symbol), (quantity, cost)): (&(&VenueId, &VenueSymbol), &(Decimal, Decimal))| {
-            self.mark(venue, symbol).map_or(*cost, |mark| cost.max(&(mark.decimal() * quantity)).to_owned())
+        let value = |((venue, symbol), (quantity, cost, terms)): (&(&VenueId, &VenueSymbol), &(Quantity, Decimal, &Terms))| {
+            let worth = |mark| terms.worth(*quantity, mark).expect("it fits").decimal();
+            self.mark(venue, symbol).map_or(*cost, |mark| worth(mark).max(*cost)) * self.rate(&terms.settle)
         };
         sum + held.iter().map(value).sum::<Decimal>()
     }
@@ -193,10 +204,12 @@ impl<'a> Entry<'a> {
         most("notional in the direction", limits.max_same_direction_notional.map(|n| n.decimal()), &|| {
             self.at_stake(None, Some(direction))
         });
-        most("the order", limits.max_order_notional.map(|n| n.decimal()), &|| order.reserve.notional.decimal());
+        most("the order", limits.max_order_notional.map(|n| n.decimal()), &|| {
+            order.reserve.notional.decimal() * self.rate(&order.terms.settle)
+        });
         most("leverage", limits.max_leverage.map(Leverage::decimal), &|| order.leverage.decimal());
         most("leverage", self.instrument().map(|of| of.max_leverage.decimal()), &|| order.leverage.decimal());
-        if let Some(fraction) = limits.max_concentration {
+        if let Some(fraction) = limits.max_concentration.filter(|_| self.in_dollars()) {
             match self.equity(None) {
                 Some(equity) => {
                     most("concentration", Some(equity.max(Decimal::ZERO) * fraction.decimal()), &|| self.at_stake(Some(asset), None))
@@ -416,6 +429,9 @@ impl<'a> Entry<'a> {
     }
 
     fn exits(&self, found: &mut Vec<String>) {
+        if !self.in_dollars() {
+            return;
+        }
         let limits = self.limits;
         let order = self.leg.plan.order.as_ref().expect("it passed");
         let long = order.side.is_buy();
