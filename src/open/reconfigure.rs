@@ -32,7 +32,7 @@ fn shown(issues: &[Issue]) -> String {
 const MAY: [&str; 5] = ["risk", "timing", "breakers", "agent", "deployment"];
 
 /// Of an account, what may change.
-const OF_ACCOUNT: [&str; 2] = ["limits", "drift"];
+const OF_ACCOUNT: [&str; 3] = ["limits", "losses", "drift"];
 
 /// Compares what an engine was opened with and what it is to become.
 ///
@@ -86,7 +86,7 @@ fn refusal(key: &str) -> Option<String> {
         let within = key.split_once("].").map_or("", |(_, within)| within);
         let first = within.split(['.', '[']).next().unwrap_or_default();
         return (!OF_ACCOUNT.contains(&first))
-            .then(|| format!("is not changed while the engine runs, only limits and drift of an account are: {restart}"));
+            .then(|| format!("is not changed while the engine runs, only limits, losses and drift of an account are: {restart}"));
     }
     (!MAY.contains(&section)).then(|| format!("is not changed while the engine runs: {restart}"))
 }
@@ -161,6 +161,8 @@ mod tests {
         check("# group_deadline = \"10s\"", "group_deadline = \"11s\"", "timing.group_deadline", "10s", "11s");
         check("# allowed_assets = [\"HYPE\", \"BTC\", \"ETH\"]", "allowed_assets = [\"HYPE\"]", "agent[demo].allowed_assets", "", "[HYPE]");
         check("# drift = \"halt_entries\"", "drift = \"adopt\"", "account[hyperliquid-paper].drift", "halt_entries", "adopt");
+        let fresh = changes(&before, &with("# losses = { max_daily_loss = \"1000\" }", "losses = { max_daily_loss = \"1000\" }")).unwrap();
+        assert!(fresh.iter().any(|change| change.key == "risk.losses.max_daily_loss" && change.before.is_none()), "{fresh:?}");
         let allocation = "deployment[demo].accounts[ostium-paper].allocation";
         check("{ account = \"ostium-paper\" }", "{ account = \"ostium-paper\", allocation = \"5\" }", allocation, "", "5");
         assert_eq!(changes(&before, &before).unwrap(), []);

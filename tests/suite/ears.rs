@@ -52,7 +52,10 @@ fn value(body: &str, name: &str, labels: &[&str]) -> f64 {
 
 #[test]
 fn every_number_is_documented_and_every_documented_number_is_exported() {
-    let home = Home::with_config(&told("[metrics]\nlisten = \"127.0.0.1:0\""));
+    let losses = "losses = { max_daily_loss = \"1000\" }";
+    let given = format!("{losses} #");
+    let home =
+        Home::with_config(&told("[metrics]\nlisten = \"127.0.0.1:0\"").replacen(&format!("# {losses}   # of everything"), &given, 1));
     let mut engine = stay(&home);
     let address = address(&engine);
     engine.tell(&signal("a", "demo", "HYPE", "500"));
@@ -63,7 +66,8 @@ fn every_number_is_documented_and_every_documented_number_is_exported() {
     let body = eventually("the gauges are up to date", || {
         let (head, body) = get(&address, "/metrics");
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        (value(&body, "omnivenue_positions", &[]) >= 2.0).then_some(body)
+        let known = body.contains("omnivenue_loss_allowed{") && !body.contains("NaN");
+        (known && value(&body, "omnivenue_positions", &[]) >= 2.0).then_some(body)
     });
     let exported: BTreeMap<&str, &str> =
         body.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(|line| line.split_once(' ').unwrap()).collect();
@@ -99,6 +103,7 @@ fn every_number_is_documented_and_every_documented_number_is_exported() {
     assert!(value(&body, "omnivenue_calls_total", &["operation=\"place\""]) >= 2.0);
     assert!(value(&body, "omnivenue_journal_flush_seconds_count", &[]) >= 1.0);
     assert!(value(&body, "omnivenue_equity", &["account=\"hyperliquid-paper\""]) > 9_000.0);
+    assert_eq!(value(&body, "omnivenue_loss_allowed", &["scope=\"everything\"", "limit=\"max_daily_loss\""]), 1_000.0);
     assert!(value(&body, "omnivenue_uptime_seconds", &[]) > 0.0);
     assert!(get(&address, "/").0.starts_with("HTTP/1.1 404"));
     // What a signal holds beside names and codes is no number's label.

@@ -130,7 +130,7 @@ impl EventBuffer {
     fn after(&self, seq: u64) -> Option<Vec<Kept>> {
         let latest = self.latest();
         let first = latest.entries.front()?.seq;
-        let skip = usize::try_from((seq + 1).checked_sub(first)?).ok()?;
+        let skip = usize::try_from(seq.checked_add(1)?.checked_sub(first)?).ok()?;
         (skip < latest.entries.len()).then(|| latest.entries.iter().skip(skip).take(PAGE).cloned().collect())
     }
 }
@@ -301,7 +301,7 @@ mod tests {
         assert!(buffer.latest().bytes <= LIVE_BYTES);
         let after = buffer.after(12_295).unwrap();
         assert_eq!(after.first().unwrap().seq, 12_296);
-        assert!(buffer.after(12_298).is_none() && buffer.after(5).is_none());
+        assert!(buffer.after(12_298).is_none() && buffer.after(5).is_none() && buffer.after(u64::MAX).is_none());
     }
 
     #[test]

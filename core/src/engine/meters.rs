@@ -13,6 +13,7 @@ use crate::executor::{Setup, State};
 use crate::journal::{BreakerState, Failure};
 use crate::model::execution::Timings;
 use crate::model::ids::{AccountId, AgentId, Asset, VenueId};
+use crate::model::number::Amount;
 use crate::venue::Operation;
 
 /// What kind of number a metric is.
@@ -73,11 +74,14 @@ const BREAKER: &str = "omnivenue_breaker_state";
 const POSITIONS: &str = "omnivenue_positions";
 const DUTIES: &str = "omnivenue_duties";
 const EQUITY: &str = "omnivenue_equity";
+const LOSS: &str = "omnivenue_loss";
+const LOSS_ALLOWED: &str = "omnivenue_loss_allowed";
+const DEPEGGED: &str = "omnivenue_depegged_currencies";
 /// How long the engine has been open; set by who serves the numbers, so that it grows while the engine has nothing to do.
 pub const UPTIME: &str = "omnivenue_uptime_seconds";
 
 /// Every metric there is.
-pub const METRICS: [Metric; 21] = {
+pub const METRICS: [Metric; 24] = {
     use MetricKind::{Counter, Gauge, Histogram};
     [
         metric(UPTIME, Gauge, &[], "seconds since the engine opened"),
@@ -101,6 +105,14 @@ pub const METRICS: [Metric; 21] = {
         metric(POSITIONS, Gauge, &[], "open virtual positions"),
         metric(DUTIES, Gauge, &[], "what must become flat and is not yet"),
         metric(EQUITY, Gauge, &["account", "currency"], "equity of an account, where it is known; rounded to a float, for display only"),
+        metric(
+            LOSS,
+            Gauge,
+            &["scope", "limit"],
+            "how much is lost of what a limit allows, in the currency of the limits; negative is gained",
+        ),
+        metric(LOSS_ALLOWED, Gauge, &["scope", "limit"], "how much may be lost there"),
+        metric(DEPEGGED, Gauge, &[], "currencies that are not worth what the configuration states"),
     ]
 };
 
@@ -193,6 +205,7 @@ pub(super) struct Meters {
     calls: Family<(VenueId, Operation), (Counter, Counter)>,
     breakers: Family<Option<VenueId>, Gauge>,
     equity: Family<(AccountId, Asset), Gauge>,
+    losses: Family<(String, String), (Gauge, Gauge)>,
 }
 
 const OTHER: &str = "other";
@@ -214,6 +227,7 @@ impl Meters {
             breakers: Family::new(
                 |venue| gauge!(BREAKER, "scope" => venue.as_ref().map_or_else(|| "engine".to_owned(), ToString::to_string)),
             ),
+            losses: Family::new(|(scope, limit)| losses(scope.clone(), limit.clone())),
             equity: Family::new(|(account, currency)| gauge!(EQUITY, "account" => account.to_string(), "currency" => currency.to_string())),
         };
         for venue in setup.accounts.values().map(|account| &account.venue) {
@@ -307,9 +321,14 @@ impl Meters {
             self.breakers.at(&scope, || gauge!(BREAKER, "scope" => OTHER)).set(level);
         }
         for line in report::equity(book, state.marks(), Some(setup)).into_iter().filter(|line| line.deployment.is_none()) {
-            let shown = line.equity.and_then(|amount| amount.to_string().parse::<f64>().ok());
             let other = || gauge!(EQUITY, "account" => OTHER, "currency" => OTHER);
-            self.equity.at(&(line.account, line.currency), other).set(shown.unwrap_or(f64::NAN));
+            self.equity.at(&(line.account, line.currency), other).set(shown(line.equity));
+        }
+        set(DEPEGGED, book.depegged().count());
+        for line in report::losses(setup, state) {
+            let (loss, allowed) = self.losses.at(&(line.scope, line.limit), || losses(OTHER.to_owned(), OTHER.to_owned()));
+            loss.set(shown(line.loss));
+            allowed.set(shown(line.allowed));
         }
     }
 
@@ -320,6 +339,16 @@ impl Meters {
     fn call(&mut self, venue: &VenueId, operation: Operation) -> &mut (Counter, Counter) {
         self.calls.at(&(venue.clone(), operation), || calls(OTHER.to_owned(), OTHER.to_owned()))
     }
+}
+
+/// An exact amount as a number on a screen; nothing is decided by it.
+fn shown(amount: Option<Amount>) -> f64 {
+    amount.and_then(|amount| amount.to_string().parse().ok()).unwrap_or(f64::NAN)
+}
+
+fn losses(scope: String, limit: String) -> (Gauge, Gauge) {
+    let (of, which) = (scope.clone(), limit.clone());
+    (gauge!(LOSS, "scope" => of, "limit" => which), gauge!(LOSS_ALLOWED, "scope" => scope, "limit" => limit))
 }
 
 fn calls(venue: String, operation: String) -> (Counter, Counter) {

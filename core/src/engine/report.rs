@@ -646,7 +646,7 @@ fn duties(book: &Book, held_up: impl Fn(&AccountId) -> Option<String>) -> Vec<Du
 }
 
 /// Each limit on losses, as it stood when it was last weighed.
-fn losses(setup: &Setup, state: &State) -> Vec<LossHealth> {
+pub(super) fn losses(setup: &Setup, state: &State) -> Vec<LossHealth> {
     let book = state.book();
     let one = |scope: &LossScope, kind: LossKind| {
         let standing = state.losses().get(scope);

@@ -160,6 +160,12 @@ impl Line {
                 let words = if *stands { "the group stands" } else { "the group is closed again" };
                 Self::because(level, &why.code, format!("{words}: {}", why.reason))
             }
+            Event::LimitBroken(broken) => Self::because(Level::ERROR, broken.kind.code(), broken.words()),
+            Event::LimitLifted { scope, kind, why } => {
+                Self::because(Level::WARN, kind.code(), format!("entries of {scope} go on: {}", why.reason))
+            }
+            Event::DepegChanged { asset, why: Some(why), .. } => Self::because(Level::ERROR, &why.code, format!("{asset}: {}", why.reason)),
+            Event::DepegChanged { asset, why: None, .. } => Self::new(Level::WARN, format!("{asset} is worth what it should be again")),
             Event::ConfigChanged { changes, .. } => {
                 let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
                 Self::new(Level::WARN, format!("the configuration changed: {}", keys.join(", ")))
