@@ -52,7 +52,7 @@ pub(crate) struct SendSignal {
     /// all (every venue), first (the first one where it can be opened), best (the best price after fees), or split:hyperliquid=0.7,ostium=0.3
     #[arg(long, value_parser = routing)]
     routing: Option<Value>,
-    /// perp, spot or any
+    /// perp, spot, future or any
     #[arg(long)]
     market: Option<String>,
     /// A limit order at this price instead of a market order

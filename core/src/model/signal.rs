@@ -477,7 +477,7 @@ mod tests {
         check(with(r#""leg_policy":"all_or_none","routing":"first""#), "needs routing all");
         check(with(r#""leg_policy":"all_or_none","routing":"best""#), "open one leg only");
         check(with(r#""order":{"type":"limit","price":"1","time_in_force":"ioc","post_only":true}"#), "may only rest");
-        check(with(r#""market":"future""#), "or `any` of them");
+        check(with(r#""market":"futures""#), "or `any` of them");
         check(with(r#""routing":"worst""#), "routing: ");
         check(with(r#""routing":{"split":{}}"#), "split is empty");
         check(with(r#""routing":{"split":{"a":"0.7","b":"0.2"}}"#), "adds up to 0.9 (a 0.7, b 0.2), but must add up to exactly 1");

@@ -186,6 +186,25 @@ fn limits_count_contracts_in_their_own_currency() {
 }
 
 #[test]
+fn shares_of_equity_and_of_risk_are_of_coins() {
+    let mut desk = desk_of(only_main(coins()), DriftPolicy::HaltEntries);
+    let check = |desk: &mut Desk, id: &str, asset: &str, more: &str, held: (&str, &str)| {
+        let more = format!(r#""asset":"{asset}","direction":"long","slippage":"0",{more}"#);
+        send(desk, id, "one", &more);
+        assert_eq!(desk.outcomes(id), ["filled:"]);
+        assert_eq!(position(desk, "one", held.0).quantity().to_string(), held.1, "{more}");
+        desk.check();
+        desk.close(CloseRequest::new(name(&format!("{id}-c")), CloseTarget::All));
+    };
+    // A tenth of 20 BTC at 3 times is 6 BTC: 3600 lots, less one, since each of so many trades could be rounded up.
+    check(&mut desk, "a", "BTC", r#""sizing":{"equity_fraction":"0.1"},"leverage":"3""#, ("XBTUSD", "359900"));
+    // 1 % of 19.99… BTC is lost between 60000 and 54000, with the fees of both trades: 0.00018697 a lot of 100 dollars.
+    check(&mut desk, "b", "BTC", r#""sizing":{"risk_fraction":"0.01"},"exits":{"stop_loss":{"fraction":"0.1"}}"#, ("XBTUSD", "106900"));
+    // And between 3000 and 2700: 0.00030286 a contract.
+    check(&mut desk, "c", "ETH", r#""sizing":{"risk_fraction":"0.01"},"exits":{"stop_loss":{"fraction":"0.1"}}"#, ("ETHUSD", "660"));
+}
+
+#[test]
 fn a_return_on_coins_triggers_where_the_coins_are_made() {
     let mut desk = desk_of(only_main(coins()), DriftPolicy::HaltEntries);
     let exits = r#""asset":"BTC","direction":"long","sizing":{"notional":"6000"},"leverage":"5","slippage":"0","exits":{"take_profit":{"roe":"1"},"stop_loss":{"roe":"0.5"}}"#;
