@@ -1,8 +1,11 @@
 //! The verbs of the command and what they share: options, output, exit codes.
 
+mod agents;
 mod approve;
 mod availability;
 mod backend;
+#[cfg(feature = "backtest")]
+mod backtest;
 mod cancel;
 mod close;
 mod doctor;
@@ -110,8 +113,13 @@ enum Verb {
     Schema(schema::Schema),
     /// Send one signal to all its venues and wait for what becomes of it
     Signal(Box<signal::SendSignal>),
-    /// Carry out signals from a file or stdin, one JSON object a line; serves other commands meanwhile
+    /// Carry out signals from a file or stdin, one JSON object a line, and those of the configured agents; serves other commands meanwhile
     Run(run::Run),
+    /// The configured agents: how each is, what it missed, what it holds
+    Agents,
+    /// Run the configured agents over recorded candles, in virtual time
+    #[cfg(feature = "backtest")]
+    Backtest(backtest::Backtest),
     /// How the engine, its accounts and its journal stand
     Status,
     /// Our positions
@@ -213,6 +221,9 @@ async fn dispatch(cli: Cli) -> Result<Done, CommandError> {
         Verb::Schema(verb) => verb.run(options),
         Verb::Signal(verb) => verb.run(options).await,
         Verb::Run(verb) => verb.run(options).await,
+        Verb::Agents => agents::agents(options).await,
+        #[cfg(feature = "backtest")]
+        Verb::Backtest(verb) => verb.run(options),
         Verb::Status => show::status(options).await,
         Verb::Positions => show::positions(options).await,
         Verb::Orders => show::orders(options).await,

@@ -11,6 +11,7 @@ mod read;
 mod schema;
 mod secret;
 mod section;
+mod strategy;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use omnivenue_agents::Strategy;
 use omnivenue_core::executor::{Breakers, DriftPolicy, Limits, LossLimits, StopRequirement, Timing};
 use omnivenue_core::model::ids::{AccountId, AgentId, Asset, DeploymentId, VenueId, VenueSymbol};
 use omnivenue_core::model::instrument::Market;
@@ -298,6 +300,9 @@ pub struct AgentConfig {
     /// Limits of all its deployments together.
     #[serde(serialize_with = "limits::shown", skip_serializing_if = "limits::is_unlimited")]
     pub limits: Limits,
+    /// The ready-made agent that emits its signals in this engine; some other program does when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
 }
 
 /// Where one agent's signals are carried out.

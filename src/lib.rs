@@ -67,6 +67,7 @@
 //! - [`model`]: signals, executions, exact numbers. Money is never a float.
 //! - [`venue`]: what a venue must do; [`paper`] is one, simulated, with faults on request; [`hyperliquid`] is one, real.
 //! - [`journal`]: the durable, hash-chained log; [`sqlite`] keeps it in a file.
+//! - [`agent`]: strategies in this process; [`agents`] has ready-made ones, [`backtest`] runs them over recorded candles.
 //! - [`control`]: how other processes reach an engine that runs, as the `omnivenue` command does.
 //!
 //! # Features
@@ -76,6 +77,7 @@
 //! | `sqlite` | the embedded journal |
 //! | `paper` | the simulated exchange |
 //! | `hyperliquid` | Hyperliquid itself, perpetuals and spot |
+//! | `backtest` | agents over recorded candles, in virtual time |
 //! | `command` | the `omnivenue` command and the control socket |
 //! | `testnet` | `omnivenue testnet`: venues' own protocols on this machine |
 //!
@@ -89,9 +91,13 @@ mod schema;
 #[cfg(all(feature = "sqlite", feature = "paper"))]
 pub mod open;
 
+#[cfg(feature = "backtest")]
+pub mod backtest;
+
 #[cfg(feature = "command")]
 pub mod control;
 
+pub use omnivenue_agents as agents;
 pub use omnivenue_core::engine::{Engine, EngineError, Wait};
 pub use omnivenue_core::model::close::{CloseRequest, CloseTarget};
 pub use omnivenue_core::model::execution::Execution;

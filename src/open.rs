@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use omnivenue_core::agent::{AgentHandle, Supervision};
 use omnivenue_core::engine::{Engine, EngineError, Env, Kernel, Parts, SystemEnv, Task, may_lift};
 use omnivenue_core::executor::{AccountSetup, AccountShare, AgentSetup, DeploymentSetup, Input, LossLimits, Setup};
 use omnivenue_core::gates::UserGate;
@@ -197,6 +198,38 @@ pub enum Latch {
         /// The signal.
         signal: SignalId,
     },
+}
+
+/// The simulated exchanges of a configuration, as they would be opened.
+///
+/// # Errors
+/// [`OpenError`] when an account is not paper, or a preset does not have what the configuration names.
+pub fn exchanges(config: &Config) -> Result<Vec<omnivenue_paper::Config>, OpenError> {
+    if let Some(real) = config.accounts.iter().find(|account| account.paper.is_none()) {
+        let reason =
+            "it is not paper, and nothing else can be simulated: give it environment = \"paper\" in another configuration".to_owned();
+        return Err(OpenError::Login { account: real.id.clone(), reason });
+    }
+    let ids: BTreeSet<&VenueId> = config.accounts.iter().map(|account| &account.venue).collect();
+    let exchange = |venue: &VenueId| {
+        let members: Vec<_> = config.accounts.iter().filter(|account| account.venue == *venue).collect();
+        paper::paper(venue, &members).map_err(|reason| OpenError::Exchange { venue: venue.clone(), reason })
+    };
+    ids.into_iter().map(exchange).collect()
+}
+
+/// Puts every agent of a configuration that has a strategy to work.
+///
+/// # Errors
+/// Those of [`Engine::attach`].
+pub async fn attach_agents(engine: &Engine, config: &Config) -> Result<Vec<AgentHandle>, EngineError> {
+    let mut handles = Vec::new();
+    for agent in &config.agents {
+        if let Some(strategy) = &agent.strategy {
+            handles.push(engine.attach(agent.id.clone(), strategy.factory(), Supervision::default()).await?);
+        }
+    }
+    Ok(handles)
 }
 
 /// Takes the sole right to the journal, and makes it if there is none.

@@ -199,6 +199,13 @@ impl Backend {
         }
     }
 
+    /// Puts the configured agents to work in an engine of our own; tells how many there are.
+    pub(crate) async fn attach_agents(&self) -> Result<usize, CommandError> {
+        let Self::Own(own) = self else { return Ok(0) };
+        let handles = open::attach_agents(&own.engine, &own.config).await.map_err(Failure::from)?;
+        Ok(handles.len())
+    }
+
     /// Whether an engine of another process answers.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self, Self::Running(_))

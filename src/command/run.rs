@@ -24,7 +24,7 @@ pub(crate) struct Run {
     /// The signals, one JSON object a line; `-` for stdin
     #[arg(default_value = "-", value_name = "FILE")]
     input: PathBuf,
-    /// Keep the engine running after the end of the input, until SIGINT or SIGTERM
+    /// Keep the engine running after the end of the input, until SIGINT or SIGTERM, as it is anyway while agents run in it
     #[arg(long)]
     stay: bool,
     /// Stop even if that leaves positions without a stop: those that this engine runs itself and no venue can hold
@@ -75,6 +75,8 @@ impl Run {
         if self.stay {
             backend.watch_logins();
         }
+        // Agents emit for as long as the engine runs: there is no end of the input to wait for.
+        let stay = backend.attach_agents().await? > 0 || self.stay;
         let mut running = Running {
             handle: backend.handle()?,
             wait: self.wait,
@@ -83,7 +85,7 @@ impl Run {
             done: Done::Well,
             output,
         };
-        let result = running.feed(lines, usize::from(self.in_flight), self.stay, &mut stop).await;
+        let result = running.feed(lines, usize::from(self.in_flight), stay, &mut stop).await;
         let last = running.abandon().await;
         let left = end(backend, self.leave_unprotected, &mut stop, output).await?;
         result?;

@@ -14,6 +14,7 @@ use omnivenue_core::venue::{Absence, Resend};
 
 use super::node::Node;
 use super::section::{Asked, Issue, Issues, Section};
+use super::strategy::{losses as strategy_losses, strategy};
 use super::{
     AccountConfig, Adapter, AgentConfig, Config, DeploymentConfig, Environment, FaultsConfig, FundingConfig, JournalConfig, KillConfig,
     Origin, PaperConfig, Preset, PricesConfig, RiskConfig, SecretRef, ShareConfig, check, limits, told,
@@ -354,11 +355,13 @@ fn agent(section: &Section<'_>) -> Option<AgentConfig> {
     let allowed_assets =
         section.texts::<Asset>("allowed_assets", "names in quotes, such as [\"HYPE\", \"BTC\"]").map(|assets| assets.into_iter().collect());
     let approval = approval(section);
-    let losses = losses(section);
+    let strategy = section.section("strategy").and_then(|section| strategy(&section));
+    let given = losses(section);
+    let losses = if section.has("losses") { given } else { strategy_losses(strategy.as_ref()) };
     let enabled = section.flag("enabled").unwrap_or(true);
     let limits = limits::within(section);
     section.finish();
-    Some(AgentConfig { id: id?, allowed_assets, losses, approval, enabled, limits })
+    Some(AgentConfig { id: id?, allowed_assets, losses, approval, enabled, limits, strategy })
 }
 
 fn deployment(section: &Section<'_>) -> Option<DeploymentConfig> {

@@ -260,6 +260,11 @@ impl<'a> Section<'a> {
         chosen
     }
 
+    /// Whether a key is there at all.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Whether a key is text, where it may be a word or a table.
     pub(super) fn is_text(&self, key: &'static str) -> bool {
         self.table.get(key).is_some_and(|node| matches!(node.value, Value::Text(_)))

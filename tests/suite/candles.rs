@@ -1,4 +1,5 @@
-//! Market data: the real thing where `OMNIVENUE_DATA` names a folder with it, else something of the same shape.
+//! Market data: the real thing where `OMNIVENUE_DATA` names a folder with it, or where it is beside the repository in `shared/data`, else
+//! something of the same shape.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -18,16 +19,22 @@ const FIRST: u64 = 1_640_991_660_000;
 /// The BTC candles: the recorded ones, or as many made ones, written into `folder`.
 pub(crate) fn btc(folder: &Path) -> PathBuf {
     let path = btc_path(folder);
-    if std::env::var_os("OMNIVENUE_DATA").is_none() {
+    if data().is_none() {
         write_gz(&path, &minutes(1, MINUTES, 4_631_900, 2_500));
     }
     assert!(path.is_file(), "OMNIVENUE_DATA is set, but {} is not there", path.display());
     path
 }
 
+/// The folder of the recorded ones, if there is one.
+pub(crate) fn data() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    std::env::var_os("OMNIVENUE_DATA").map(PathBuf::from).or_else(|| Some(beside()).filter(|folder| folder.join(BTC).is_file()))
+}
+
 /// Where they are.
 pub(crate) fn btc_path(folder: &Path) -> PathBuf {
-    std::env::var_os("OMNIVENUE_DATA").map_or_else(|| folder.to_owned(), PathBuf::from).join(BTC)
+    data().unwrap_or_else(|| folder.to_owned()).join(BTC)
 }
 
 /// Candles of another asset, made: `start` and the largest change of a minute are in hundredths.

@@ -12,6 +12,7 @@ mod reaper;
 mod support;
 
 mod attended;
+mod backtest;
 mod bad_input;
 mod bindings;
 mod campaign;

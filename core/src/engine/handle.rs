@@ -10,13 +10,13 @@ use super::feed::{EventBuffer, EventFeed};
 use super::killed::KillReport;
 use super::report::{FillSummary, Health, OrderSummary};
 use super::shell;
-use crate::agent::{self, Agent, AgentHandle, AgentInput, AgentQueue};
-use crate::executor::{Availability, CommandError, ForeignOrder, Setup};
+use crate::agent::{AgentHandle, Channel, Factory, Shared, Subscription, Supervision, Supervisor};
+use crate::executor::{Availability, CommandError, ForeignOrder, Now, Setup};
 use crate::gates::UserGate;
 use crate::journal::{Archive, ConfigChange, Journal, KillMode, KillScope, StoreError, Verdict};
 use crate::model::close::CloseRequest;
 use crate::model::execution::{EquityReport, Execution, PositionReport};
-use crate::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId};
+use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId};
 use crate::model::number::Amount;
 use crate::model::secret::Secret;
 use crate::model::signal::Signal;
@@ -159,8 +159,17 @@ pub(super) enum Command {
     Availability(Asset, Answer<Vec<Availability>>),
     Reconfigure(Box<Setup>, Vec<ConfigChange>, Answer<()>),
     EraseMetadata(SignalId, Answer<()>),
-    Attach(AgentQueue),
     AddGate(Arc<dyn UserGate>, Answer<()>),
+    /// A new agent, which has no instance yet.
+    Recruit(AgentId, Arc<Shared>, Answer<()>),
+    /// An instance of an agent begins, with what it wants and how many inputs the one before it lost.
+    Enlist(Channel, Vec<Subscription>, u64),
+    /// An agent is to end.
+    Detach(AgentId, Answer<()>),
+    /// An agent's signal, with when it was handed over.
+    Emit(Box<Signal>, u64),
+    /// What an agent keeps.
+    Checkpoint(AgentId, serde_json::Value),
     /// With whether positions may be left without their stops.
     Shutdown(bool, Answer<()>),
 }
@@ -412,26 +421,50 @@ impl Engine {
         self.ask(|answer| Command::EraseMetadata(signal.clone(), answer)).await
     }
 
-    /// Puts an agent to work on a thread of its own.
+    /// Puts an agent to work on a thread of its own. `factory` makes its first instance there, and a new one after each panic, within the
+    /// budget of `supervision`. One of the same name that is at work is ended.
     ///
     /// # Errors
-    /// [`EngineError::Closed`] when the engine is; [`CommandError::Invalid`] when the machine gives no thread.
-    pub async fn attach(&self, agent: Box<dyn Agent>) -> Result<AgentHandle, EngineError> {
-        let name = format!("omnivenue-agent-{}", agent.id());
-        let (queue, handle, body) = agent::start(agent, self.clone());
-        queue.tell(AgentInput::Started);
+    /// [`EngineError::Closed`] when the engine is; [`CommandError::Invalid`] when the configuration has no such agent, or the machine gives no
+    /// thread.
+    pub async fn attach(&self, agent: AgentId, factory: Factory, supervision: Supervision) -> Result<AgentHandle, EngineError> {
+        let shared = Shared::new(supervision);
+        self.ask(|answer| Command::Recruit(agent.clone(), Arc::clone(&shared), answer)).await?;
+        let name = format!("omnivenue-agent-{agent}");
+        let handle = AgentHandle::new(agent.clone(), Arc::clone(&self.env), Arc::clone(&shared));
+        let supervisor = Supervisor { agent, factory, engine: self.clone(), shared };
         // What the agent itself logs is told as its own.
-        let span = tracing::info_span!("agent", agent = %queue.agent);
-        let body = move || span.in_scope(body);
-        self.env.spawn_thread(&name, Box::new(body)).map_err(|e| CommandError::Invalid(format!("no thread for the agent: {e}")))?;
-        self.commands.send(Command::Attach(queue)).await.map_err(|_| EngineError::Closed)?;
+        let span = tracing::info_span!("agent", agent = %supervisor.agent);
+        let started = self.env.spawn_thread(&name, Box::new(move || span.in_scope(|| supervisor.run())));
+        started.map_err(|e| CommandError::Invalid(format!("no thread for the agent: {e}")))?;
         Ok(handle)
+    }
+
+    /// Ends an agent once it has taken what waits for it. Its positions and orders stay, and are looked after.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] when none of that name is at work; [`EngineError::Closed`].
+    pub async fn detach(&self, agent: &AgentId) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Detach(agent.clone(), answer)).await
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.env.now()
+    }
+
+    /// Begins an instance, from an agent's thread. `false` when the engine is closed.
+    pub(crate) fn enlist(&self, channel: Channel, wanted: Vec<Subscription>, lost: u64) -> bool {
+        self.commands.blocking_send(Command::Enlist(channel, wanted, lost)).is_ok()
     }
 
     /// Hands over a signal from an agent's thread; what becomes of it comes back as inputs. `false` when the engine is closed.
     pub(crate) fn submit(&self, signal: Signal) -> bool {
-        let (answer, _) = oneshot::channel();
-        self.commands.blocking_send(Command::Execute(Box::new(signal), self.env.now().monotonic, Wait::Journaled, answer)).is_ok()
+        self.commands.blocking_send(Command::Emit(Box::new(signal), self.env.now().monotonic)).is_ok()
+    }
+
+    /// Keeps an agent's checkpoint, after the signals it submitted before. `false` when the engine is closed.
+    pub(crate) fn keep(&self, agent: AgentId, state: serde_json::Value) -> bool {
+        self.commands.blocking_send(Command::Checkpoint(agent, state)).is_ok()
     }
 
     /// The durable entries after `since`, and those that follow: from memory for who keeps up, from the journal for who does not. A slow reader

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::feed::EventBuffer;
 use super::kernel::Kernel;
 use super::report::Health;
+use crate::agent::AgentStatus;
 use crate::executor::{Breakers, Now};
 use crate::journal::BreakerState;
-use crate::model::ids::{AgentId, VenueId};
+use crate::model::ids::VenueId;
 
 /// Lines that log files could not keep up with, in this process.
 pub(super) static LOG_LINES: AtomicU64 = AtomicU64::new(0);
@@ -71,17 +72,6 @@ pub struct EventsHealth {
     pub furthest_behind: u64,
 }
 
-/// How an agent in this process is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AgentHealth {
-    /// The agent.
-    pub agent: AgentId,
-    /// `running`, `ended` or `panicked`.
-    pub status: String,
-    /// Inputs it missed because its queue was full.
-    pub dropped: u64,
-}
-
 /// What was dropped because its reader was too slow, since the process began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Drops {
@@ -94,7 +84,7 @@ pub struct Drops {
 /// What only the shell knows.
 pub(super) struct Around<'a> {
     pub(super) events: &'a EventBuffer,
-    pub(super) agents: Vec<AgentHealth>,
+    pub(super) agents: Vec<AgentStatus>,
     /// The latest and the slowest flush, in microseconds.
     pub(super) flushes: Option<(u64, u64)>,
     pub(super) reconnects: &'a dyn Fn(&VenueId) -> u64,

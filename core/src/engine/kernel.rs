@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::killed::{KillReport, kill_report};
 use super::pending::Pending;
-use super::report::{self, Health, Present};
+use super::report::{self, FillSummary, Health, Present};
 use super::telemetry::Telemetry;
 use crate::executor::{
     Approval, Archived, Availability, Book, CommandError, Effect, ExecutionRecord, FoldError, Input, Now, Setup, State, Timer, Token,
@@ -23,8 +23,8 @@ use crate::executor::{
 use crate::gates::Ruling;
 use crate::journal::{Archive, ConfigChange, Entry, Event, ExecutionNumber, Failure, IndexKey, Journaled, KillScope, LegRef, StoreError};
 use crate::model::close::{CloseRequest, CloseTarget};
-use crate::model::execution::Execution;
-use crate::model::ids::{AccountId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
+use crate::model::execution::{EquityReport, Execution, PositionReport};
+use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, VenueId, VenueSymbol};
 use crate::model::instrument::Instrument;
 use crate::model::order::OrderRequest;
 use crate::model::signal::{Signal, hex};
@@ -583,6 +583,33 @@ impl Kernel {
         Ok(record.map(|record| report::execution(&record, Some(Present { setup: &self.setup, state: &self.state }))))
     }
 
+    /// An execution at hand, in its published form.
+    #[must_use]
+    pub fn told_of(&self, number: ExecutionNumber) -> Option<Execution> {
+        let record = self.state.book().execution(number)?;
+        Some(report::execution(record, Some(Present { setup: &self.setup, state: &self.state })))
+    }
+
+    /// The trades of an execution at hand, each with the agent whose it is.
+    #[must_use]
+    pub fn fills_of(&self, number: ExecutionNumber) -> Vec<(AgentId, FillSummary)> {
+        self.state.book().execution(number).map(report::fills_of).unwrap_or_default()
+    }
+
+    /// Open virtual positions, in the published form.
+    #[must_use]
+    pub fn positions(&self) -> Vec<PositionReport> {
+        let present = Present { setup: &self.setup, state: &self.state };
+        let agent_of = |id: &DeploymentId| self.setup.deployments.get(id).map(|deployment| deployment.agent.clone());
+        report::positions(self.state.book(), self.state.marks(), Some(present), agent_of)
+    }
+
+    /// Money by account and deployment, in the published form.
+    #[must_use]
+    pub fn equity(&self) -> Vec<EquityReport> {
+        report::equity(self.state.book(), self.state.marks(), Some(&self.setup))
+    }
+
     /// How things stand, in the published form.
     #[must_use]
     pub fn health(&self, now: Now) -> Health {
@@ -681,6 +708,7 @@ impl Kernel {
                     | Event::Recalled(_)
                     | Event::GuardMoved { .. }
                     | Event::LossPeak { .. }
+                    | Event::Checkpointed { .. }
             );
         let kind = event.kind();
         let body = serde_json::to_string(&event).expect("events are plain data and always serialize").into();

@@ -17,7 +17,7 @@ mod telemetry;
 pub use self::env::{BoxFuture, Env, SystemEnv};
 pub use self::feed::{EventEntry, EventFeed, EventItem, Missed};
 pub use self::handle::{Engine, EngineError, OpenError, Parts, Wait};
-pub use self::health::{AgentHealth, Drops, EventsHealth, JournalHealth, VenueHealth};
+pub use self::health::{Drops, EventsHealth, JournalHealth, VenueHealth};
 pub use self::kernel::{Batch, Kernel, ReplayError, Replayed, Task, rebuild, replay};
 pub use self::killed::{Flatness, KillForeign, KillPosition, KillReport, may_lift};
 pub(crate) use self::meters::dropped as note_dropped;

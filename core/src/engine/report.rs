@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::executor::{Alarm, Book, ExecutionRecord, LegRecord, Setup, State, in_limits, pace, total_equity};
+use crate::agent::AgentStatus;
+use crate::executor::{Alarm, Book, ExecutionRecord, LegRecord, OrderRecord, Setup, State, in_limits, pace, total_equity};
 use crate::gates::Marks;
 use crate::journal::{Archive, BreakerState, Command, ExecutionNumber, KillMode, LegRef, LimitBroken, LossKind, LossScope};
 use crate::ledger::{CapitalKey, PositionKey};
@@ -14,11 +15,11 @@ use crate::model::execution::{
 use crate::model::ids::{AccountId, AgentId, Asset, ClientOrderId, DeploymentId, SignalId, TradeId, VenueId, VenueOrderId, VenueSymbol};
 use crate::model::instrument::Side;
 use crate::model::number::{Amount, Price, Quantity};
-use crate::model::order::{Fee, OrderState, Purpose};
+use crate::model::order::{Fee, FillReport, OrderState, Purpose};
 use crate::model::signal::{Direction, Sizing};
 use crate::model::time::Timestamp;
 
-use super::health::{AgentHealth, Drops, EventsHealth, JournalHealth, VenueHealth};
+use super::health::{Drops, EventsHealth, JournalHealth, VenueHealth};
 use super::kernel::{ReplayError, Replayed, rebuild, replay};
 use super::killed::{KillReport, kill_report};
 
@@ -295,7 +296,7 @@ pub struct Health {
     pub events: EventsHealth,
     /// The agents in the engine's process.
     #[serde(default)]
-    pub agents: Vec<AgentHealth>,
+    pub agents: Vec<AgentStatus>,
     /// What was dropped because its reader was too slow.
     #[serde(default)]
     pub drops: Drops,
@@ -540,29 +541,37 @@ pub(super) fn orders(book: &Book) -> Vec<OrderSummary> {
 }
 
 pub(super) fn fills(book: &Book) -> Vec<FillSummary> {
-    let mut all: Vec<FillSummary> = Vec::new();
-    for (_, record) in book.executions() {
-        for leg in &record.legs {
-            for order in &leg.orders {
-                all.extend(order.trades.values().map(|fill| FillSummary {
-                    signal_id: record.admission.command.id().clone(),
-                    deployment: leg.plan.deployment.clone(),
-                    venue: leg.plan.venue.clone(),
-                    account: leg.plan.account.clone(),
-                    instrument: fill.symbol.clone(),
-                    side: fill.side,
-                    quantity: fill.quantity,
-                    price: fill.price,
-                    fee: fill.fee.clone(),
-                    trade_id: fill.trade_id.clone(),
-                    client_order_id: order.intent.client_order_id().clone(),
-                    at: fill.at,
-                }));
-            }
-        }
-    }
+    let mut all: Vec<FillSummary> = book.executions().flat_map(|(_, record)| fills_of(record)).map(|(_, fill)| fill).collect();
     all.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.trade_id.cmp(&b.trade_id)));
     all
+}
+
+/// The trades of one execution, each with the agent whose it is.
+pub(super) fn fills_of(record: &ExecutionRecord) -> Vec<(AgentId, FillSummary)> {
+    let of_leg = |leg: &LegRecord| {
+        let fills = leg.orders.iter().flat_map(|order| order.trades.values().map(move |fill| fill_summary(record, leg, order, fill)));
+        fills.map(|fill| (leg.plan.agent.clone(), fill)).collect::<Vec<_>>()
+    };
+    let mut all: Vec<(AgentId, FillSummary)> = record.legs.iter().flat_map(of_leg).collect();
+    all.sort_by(|(_, a), (_, b)| a.at.cmp(&b.at).then_with(|| a.trade_id.cmp(&b.trade_id)));
+    all
+}
+
+fn fill_summary(record: &ExecutionRecord, leg: &LegRecord, order: &OrderRecord, fill: &FillReport) -> FillSummary {
+    FillSummary {
+        signal_id: record.admission.command.id().clone(),
+        deployment: leg.plan.deployment.clone(),
+        venue: leg.plan.venue.clone(),
+        account: leg.plan.account.clone(),
+        instrument: fill.symbol.clone(),
+        side: fill.side,
+        quantity: fill.quantity,
+        price: fill.price,
+        fee: fill.fee.clone(),
+        trade_id: fill.trade_id.clone(),
+        client_order_id: order.intent.client_order_id().clone(),
+        at: fill.at,
+    }
 }
 
 /// One line per account and currency, and one per deployment on it.

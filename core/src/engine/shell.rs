@@ -17,11 +17,11 @@ use super::kernel::{Kernel, Task};
 use super::killed::may_lift;
 use super::meters;
 use super::report::{self, Present};
-use crate::agent::{AgentInput, AgentQueue};
+use crate::agent::{AgentInput, Roster};
 use crate::executor::{CommandError, Input, Timer, Token, VenueSetup};
 use crate::gates::Ruling;
 use crate::journal::{ExecutionNumber, Failure, KillScope};
-use crate::model::ids::{AccountId, SignalId, VenueId};
+use crate::model::ids::{AccountId, AgentId, SignalId, VenueId};
 use crate::model::instrument::Instrument;
 use crate::model::order::{OrderReport, Purpose};
 use crate::model::secret::Secret;
@@ -60,8 +60,7 @@ struct Wish {
     signal: Box<Signal>,
     /// When it was handed over, by the monotonic clock.
     received: u64,
-    wait: Wait,
-    answer: Answer<crate::model::execution::Execution>,
+    waiter: Waiter,
 }
 
 enum Waiter {
@@ -69,6 +68,8 @@ enum Waiter {
     Act(Answer<()>),
     /// Wants to close the engine.
     Leave(Answer<()>),
+    /// An agent, told only when its signal is not taken.
+    Agent(AgentId, SignalId),
 }
 
 /// A caller whose execution is under way.
@@ -143,7 +144,7 @@ struct Shell {
     last_snapshot: u64,
     /// Entries between two snapshots of the state.
     snapshot_every: u64,
-    agents: Vec<AgentQueue>,
+    agents: Roster,
     /// Calls under way that change something at a venue: a shutdown waits for their answers, within their deadline.
     writes: u64,
     /// Whoever is told once the engine has stopped, from when on it stops.
@@ -153,6 +154,8 @@ struct Shell {
     gates: UserGates,
     /// Signals about which user gates are being asked, each with whoever sent it since.
     asking: BTreeMap<SignalId, Vec<Wish>>,
+    /// What agents keep once these were asked.
+    checkpoints: BTreeMap<AgentId, serde_json::Value>,
 }
 
 fn micros(length: Duration) -> u64 {
@@ -260,12 +263,13 @@ async fn open(
         open_until,
         last_snapshot,
         snapshot_every,
-        agents: Vec::new(),
+        agents: Roster::default(),
         writes: 0,
         stop: None,
         kill_secret,
         gates,
         asking: BTreeMap::new(),
+        checkpoints: BTreeMap::new(),
     };
     for (venue, quote) in quotes {
         shell.take(Input::Quote { venue, quote });
@@ -356,7 +360,7 @@ impl Shell {
     fn arrived(&mut self, message: Message) {
         let now = self.env.now();
         if let Message::Input(Input::Quote { venue, quote }) = &message {
-            self.agents.retain(|agent| agent.tell(AgentInput::Quote { venue: venue.clone(), quote: quote.clone() }));
+            self.agents.quote(now.wall, venue, quote);
         }
         if let Message::Input(Input::Placed { .. } | Input::Canceled { .. }) = &message {
             self.writes = self.writes.saturating_sub(1);
@@ -365,7 +369,11 @@ impl Shell {
             Message::Input(input) => self.kernel.input(now, input),
             Message::Report(account, report) => self.kernel.report(now, account, report),
             Message::Snapshot(account, result) => self.kernel.snapshot(now, account, result),
-            Message::Loaded(venue, instruments) => self.kernel.open_venue(now, venue.id(), venue.capabilities().clone(), instruments),
+            Message::Loaded(venue, instruments) => {
+                let tasks = self.kernel.open_venue(now, venue.id(), venue.capabilities().clone(), instruments);
+                self.agents.resolve(self.kernel.setup());
+                tasks
+            }
             Message::Reconnected(account) => self.kernel.input(now, Input::Refresh { account }),
             Message::Ruled(id, rulings) => return self.ruled(&id, rulings),
         };
@@ -403,13 +411,24 @@ impl Shell {
         }
         // What came after it is the same signal, another one of its name, or the first was none.
         waiting.for_each(|wish| self.execute(wish));
+        let held: Vec<AgentId> = self.checkpoints.keys().filter(|agent| !self.is_asking_for(agent)).cloned().collect();
+        for agent in held {
+            if let Some(state) = self.checkpoints.remove(&agent) {
+                self.take(Input::Checkpoint { agent, state });
+            }
+        }
+    }
+
+    /// Whether user gates are being asked about a signal of this agent.
+    fn is_asking_for(&self, agent: &AgentId) -> bool {
+        self.asking.values().flatten().any(|wish| wish.signal.agent == *agent)
     }
 
     fn execute_ruled(&mut self, wish: Wish, rulings: Option<Vec<Ruling>>) {
-        let Wish { signal, received, wait, answer } = wish;
+        let Wish { signal, received, waiter } = wish;
         let token = self.next_token;
         self.next_token += 1;
-        self.callers.insert(token, Waiter::Execution(wait, answer));
+        self.callers.insert(token, waiter);
         let tasks = self.kernel.execute_ruled(self.env.now(), received, *signal, rulings, token);
         self.carry_out(tasks);
     }
@@ -420,7 +439,9 @@ impl Shell {
         self.next_token += 1;
         let state = self.kernel.state();
         let tasks = match command {
-            Command::Execute(signal, received, wait, answer) => return self.execute(Wish { signal, received, wait, answer }),
+            Command::Execute(signal, received, wait, answer) => {
+                return self.execute(Wish { signal, received, waiter: Waiter::Execution(wait, answer) });
+            }
             Command::AddGate(gate, answer) => return drop(answer.send(self.gates.add(gate).map_err(EngineError::from))),
             Command::Close(request, wait, answer) => {
                 self.callers.insert(token, Waiter::Execution(wait, answer));
@@ -469,18 +490,17 @@ impl Shell {
             Command::ForeignOrders(answer) => return drop(answer.send(Ok(state.foreign_orders().cloned().collect()))),
             Command::Execution(id, answer) => return drop(answer.send(self.find(&id))),
             Command::Positions(answer) => {
-                let agent_of = |id: &_| self.kernel.setup().deployments.get(id).map(|deployment| deployment.agent.clone());
-                return drop(answer.send(Ok(report::positions(state.book(), state.marks(), Some(self.present()), agent_of))));
+                return drop(answer.send(Ok(self.kernel.positions())));
             }
             Command::Orders(answer) => return drop(answer.send(Ok(report::orders(state.book())))),
             Command::Fills(answer) => return drop(answer.send(Ok(report::fills(state.book())))),
             Command::Equity(answer) => {
-                return drop(answer.send(Ok(report::equity(state.book(), state.marks(), Some(self.kernel.setup())))));
+                return drop(answer.send(Ok(self.kernel.equity())));
             }
             Command::Health(answer) => {
                 let around = Around {
                     events: &self.events,
-                    agents: self.agents.iter().map(AgentQueue::health).collect(),
+                    agents: self.agents.statuses(now.monotonic),
                     flushes: self.flushes.told(),
                     reconnects: &|venue| self.reconnects.of(venue),
                 };
@@ -494,7 +514,31 @@ impl Shell {
                 };
                 return drop(answer.send(Ok(scopes.iter().filter_map(|scope| self.kernel.kill_report(scope)).collect())));
             }
-            Command::Attach(queue) => return self.agents.push(queue),
+            Command::Recruit(agent, shared, answer) => {
+                if !self.kernel.setup().agents.contains_key(&agent) {
+                    let words = format!("the configuration has no agent {agent}");
+                    return drop(answer.send(Err(CommandError::Invalid(words).into())));
+                }
+                self.agents.recruit(&agent, shared);
+                return drop(answer.send(Ok(())));
+            }
+            Command::Enlist(channel, wanted, lost) => return self.agents.attach(&self.kernel, channel, wanted, lost),
+            Command::Detach(agent, answer) => {
+                let found = self.agents.detach(self.kernel.setup(), &agent);
+                let missing = || CommandError::NotFound(format!("no agent {agent} is at work")).into();
+                return drop(answer.send(if found { Ok(()) } else { Err(missing()) }));
+            }
+            Command::Emit(signal, received) => {
+                let waiter = Waiter::Agent(signal.agent.clone(), signal.id.clone());
+                return self.execute(Wish { signal, received, waiter });
+            }
+            Command::Checkpoint(agent, state) => {
+                if self.is_asking_for(&agent) {
+                    // What an agent keeps must not be durable before the signals that it knows of.
+                    return drop(self.checkpoints.insert(agent, state));
+                }
+                self.kernel.input(now, Input::Checkpoint { agent, state })
+            }
             Command::Shutdown(leave_unprotected, answer) => {
                 self.callers.insert(token, Waiter::Leave(answer));
                 self.kernel.input(now, Input::Leave { leave_unprotected, token })
@@ -582,7 +626,7 @@ impl Shell {
                 }
                 Task::Answer { token, result, seq } => self.answer(token, result, seq),
                 Task::Changed { execution } => {
-                    self.tell_agent(execution);
+                    self.agents.changed(&self.kernel, execution);
                     self.changed(execution);
                 }
                 Task::Recovered { account } => drop(self.recovering.remove(&account)),
@@ -620,6 +664,13 @@ impl Shell {
     fn answer(&mut self, token: Token, result: Result<Option<ExecutionNumber>, CommandError>, seq: u64) {
         match (self.callers.remove(&token), result) {
             (None, _) => {}
+            (Some(Waiter::Agent(agent, signal)), Err(error)) => {
+                let error = EngineError::from(error);
+                let (code, reason) = (error.code().to_owned(), error.to_string());
+                tracing::warn!(%agent, signal_id = %signal, code, reason, "the agent's signal was not taken");
+                self.agents.refuse(&agent, AgentInput::Refused { signal, code, reason });
+            }
+            (Some(Waiter::Agent(..)), Ok(_)) => {}
             (Some(Waiter::Execution(_, answer)), Err(error)) => drop(answer.send(Err(error.into()))),
             (Some(Waiter::Act(answer) | Waiter::Leave(answer)), Err(error)) => drop(answer.send(Err(error.into()))),
             (Some(Waiter::Leave(answer)), Ok(_)) => self.stop = Some(answer),
@@ -642,20 +693,6 @@ impl Shell {
             }
             (Some(Waiter::Execution(_, answer)), Ok(None)) => drop(answer.send(Err(EngineError::Closed))),
         }
-    }
-
-    /// Tells an agent what became of its signal.
-    fn tell_agent(&mut self, number: ExecutionNumber) {
-        if self.agents.is_empty() {
-            return;
-        }
-        let Some(record) = self.kernel.state().book().execution(number) else { return };
-        let crate::journal::Command::Signal(signal) = &record.admission.command else { return };
-        let (agents, setup, state) = (&mut self.agents, self.kernel.setup(), self.kernel.state());
-        agents.retain(|agent| {
-            agent.agent != signal.agent
-                || agent.tell(AgentInput::Execution(Box::new(report::execution(record, Some(Present { setup, state })))))
-        });
     }
 
     /// Answers whoever waits for an execution and has waited enough.
@@ -784,11 +821,17 @@ impl Shell {
         let deadline = self.deadlines.iter().next().map(|(at, _)| *at);
         let linger = if self.committing { None } else { self.linger_until };
         let open = self.opened.as_ref().map(|_| self.open_until);
-        [timer, deadline, linger, open].into_iter().flatten().min()
+        let candle = self.agents.next_close().map(|at| {
+            let now = self.env.now();
+            now.monotonic.saturating_add(micros(at.since(now.wall)))
+        });
+        [timer, deadline, linger, open, candle].into_iter().flatten().min()
     }
 
     fn wake(&mut self) {
-        let now = self.env.now().monotonic;
+        let now = self.env.now();
+        self.agents.close(now.wall);
+        let now = now.monotonic;
         while let Some(entry) = self.timers.first_entry() {
             if entry.key().0 > now {
                 break;

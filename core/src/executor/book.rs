@@ -226,6 +226,9 @@ pub struct Book {
     adjusted: u64,
     #[serde(default)]
     losses: Losses,
+    /// What each agent last kept.
+    #[serde(default)]
+    checkpoints: BTreeMap<AgentId, serde_json::Value>,
 }
 
 /// Which totals and indexes a book has. To be raised by one whenever it gets others that older snapshots lack.
@@ -478,6 +481,12 @@ impl Book {
         self.kills.iter().find(|(of, _)| *of == scope).map(|(_, kill)| kill)
     }
 
+    /// What an agent last kept.
+    #[must_use]
+    pub fn checkpoint(&self, agent: &AgentId) -> Option<&serde_json::Value> {
+        self.checkpoints.get(agent)
+    }
+
     /// Whose a deployment is, as its latest leg tells.
     #[must_use]
     pub fn agent_of(&self, deployment: &DeploymentId) -> Option<&AgentId> {
@@ -650,6 +659,7 @@ impl Book {
             Event::GuardMoved { leg, best } => self.upkeep.moved(*leg, *best),
             // What holds is in the configuration, and the text was never in the state.
             Event::ConfigChanged { .. } | Event::MetadataErased { .. } => {}
+            Event::Checkpointed { agent, state } => drop(self.checkpoints.insert(agent.clone(), state.clone())),
             Event::Reported { .. }
             | Event::BecameUnknown { .. }
             | Event::Failed { .. }

@@ -23,7 +23,7 @@ use crate::journal::{ConfigChange, Event, ExecutionNumber, Failure, KillMode, Ki
 use crate::ledger::{AccountSymbol, PositionKey};
 use crate::model::close::{CloseRequest, Lot};
 use crate::model::exit::ExitKind;
-use crate::model::ids::{AccountId, ClientOrderId, DeploymentId, PositionId, SignalId, VenueId, VenueOrderId, VenueSymbol};
+use crate::model::ids::{AccountId, AgentId, ClientOrderId, DeploymentId, PositionId, SignalId, VenueId, VenueOrderId, VenueSymbol};
 use crate::model::number::Quantity;
 use crate::model::order::{OrderReport, OrderRequest, OrderState};
 use crate::model::signal::{Direction, Signal};
@@ -278,6 +278,13 @@ pub enum Input {
         signal: SignalId,
         /// Whom to answer.
         token: Token,
+    },
+    /// An agent keeps what it must know after a restart.
+    Checkpoint {
+        /// The agent: one that the configuration does not have keeps nothing.
+        agent: AgentId,
+        /// In its own words, and within its bound.
+        state: serde_json::Value,
     },
     /// The journal can no longer be written.
     JournalFailed {
@@ -714,6 +721,11 @@ impl Step<'_> {
             Input::Adopt { account, reason, token } => self.adopt(&account, &reason, token),
             Input::Reconfigured { changes, window_changed, token } => self.reconfigured(changes, window_changed, token),
             Input::EraseMetadata { execution, signal, token } => self.erase_metadata(execution, signal, token),
+            Input::Checkpoint { agent, state } => {
+                if self.setup.agents.contains_key(&agent) && self.book.checkpoint(&agent) != Some(&state) {
+                    self.emit(Event::Checkpointed { agent, state });
+                }
+            }
             Input::JournalFailed { reason } => self.journal_failed(reason),
         }
     }

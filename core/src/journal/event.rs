@@ -682,6 +682,13 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// An agent keeps what it must know after a restart; the latest counts.
+    Checkpointed {
+        /// The agent.
+        agent: AgentId,
+        /// In its own words.
+        state: serde_json::Value,
+    },
 }
 
 /// One key of the configuration that changed. Where secrets are kept is never part of it.
@@ -736,6 +743,7 @@ impl Event {
             Self::DepegChanged { .. } => "depeg_changed",
             Self::ConfigChanged { .. } => "config_changed",
             Self::MetadataErased { .. } => "metadata_erased",
+            Self::Checkpointed { .. } => "checkpointed",
         }
     }
 

@@ -115,7 +115,7 @@ fn alone(config: &Config, account: &AccountConfig) -> Config {
     alone.journal.namespace = None;
     let (losses, limits) = (Default::default(), Limits::default());
     let id = DOCTOR.parse().expect("a valid name");
-    alone.agents = vec![AgentConfig { id, allowed_assets: None, losses, approval: None, enabled: true, limits }];
+    alone.agents = vec![AgentConfig { id, allowed_assets: None, losses, approval: None, enabled: true, limits, strategy: None }];
     let share = ShareConfig { account: account.id.clone(), allocation: None, fallback: None };
     let id = DOCTOR.parse().expect("a valid name");
     let agent = DOCTOR.parse().expect("a valid name");

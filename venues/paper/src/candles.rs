@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 use flate2::read::MultiGzDecoder;
-use omnivenue_core::model::number::Price;
+use omnivenue_core::model::number::{Price, Quantity};
 
 const COLUMNS: [&str; 6] = ["open_time_ms", "open", "high", "low", "close", "volume"];
 
@@ -76,6 +76,142 @@ pub enum CandleError {
     },
 }
 
+/// One line of a file of candles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CandleRow {
+    /// Counted from 1, the header included.
+    pub line: u64,
+    /// When it begins, in milliseconds since 1970-01-01T00:00:00Z.
+    pub open_time_ms: i64,
+    /// The first price.
+    pub open: Price,
+    /// The highest.
+    pub high: Price,
+    /// The lowest.
+    pub low: Price,
+    /// The last.
+    pub close: Price,
+    /// What was traded, in the unit of the source; absent where the file says nothing.
+    pub volume: Option<Quantity>,
+}
+
+impl CandleRow {
+    /// The prices in the order in which they are taken to be passed: a rising candle passes its low first, a falling one its high.
+    #[must_use]
+    pub fn path(&self) -> [Price; 4] {
+        let Self { open, high, low, close, .. } = *self;
+        if close >= open { [open, low, high, close] } else { [open, high, low, close] }
+    }
+}
+
+/// Reads a file of candles line by line, and holds one of them: each later than the one before it, at whatever distance.
+pub struct CandleReader {
+    file: PathBuf,
+    records: csv::StringRecordsIntoIter<Box<dyn Read + Send>>,
+    columns: [usize; 6],
+    before: Option<i64>,
+    failed: bool,
+}
+
+impl std::fmt::Debug for CandleReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CandleReader").field("file", &self.file).field("before", &self.before).finish_non_exhaustive()
+    }
+}
+
+impl CandleReader {
+    /// Opens a file: CSV, or gzip of it when its name ends in `.gz`.
+    ///
+    /// # Errors
+    /// [`CandleError`] when it cannot be read or lacks a column.
+    pub fn open(file: &Path) -> Result<Self, CandleError> {
+        let raw = File::open(file).map_err(|source| CandleError::Io { file: file.to_owned(), source })?;
+        let input: Box<dyn Read + Send> = if is_gzip(file) { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) };
+        let mut reader = csv::ReaderBuilder::new().from_reader(input);
+        let header = reader.headers().map_err(|e| unreadable(file, &e))?.clone();
+        if header.is_empty() {
+            return Err(CandleError::TooShort { file: file.to_owned(), candles: 0 });
+        }
+        let columns = columns(file, &header)?;
+        Ok(Self { file: file.to_owned(), records: reader.into_records(), columns, before: None, failed: false })
+    }
+
+    fn read(&mut self, record: Result<StringRecord, csv::Error>) -> Result<CandleRow, CandleError> {
+        let row = self.row(&record.map_err(|e| unreadable(&self.file, &e))?)?;
+        if let Some(before) = self.before.filter(|before| *before >= row.open_time_ms) {
+            return Err(self.value(row.line, COLUMNS[0], &row.open_time_ms.to_string(), format!("later than the line before, {before}")));
+        }
+        self.before = Some(row.open_time_ms);
+        Ok(row)
+    }
+
+    fn row(&self, record: &StringRecord) -> Result<CandleRow, CandleError> {
+        let line = record.position().map_or(0, csv::Position::line);
+        let cell = |column: usize| record.get(self.columns[column]).unwrap_or_default();
+        let price = |column: usize| {
+            let fits = |e| self.value(line, COLUMNS[column], cell(column), format!("a price: {e}"));
+            cell(column).parse::<Price>().map_err(fits)
+        };
+        let whole = |_| self.value(line, COLUMNS[0], cell(0), "a whole number of milliseconds since 1970".into());
+        let open_time_ms = cell(0).parse().map_err(whole)?;
+        let (open, high, low, close) = (price(1)?, price(2)?, price(3)?, price(4)?);
+        if low > high {
+            return Err(self.value(line, "low", cell(3), format!("at most the high {high}")));
+        }
+        for (column, price) in [(1, open), (4, close)] {
+            if price < low || price > high {
+                return Err(self.value(line, COLUMNS[column], cell(column), format!("between the low {low} and the high {high}")));
+            }
+        }
+        let volume = cell(5).parse().ok();
+        Ok(CandleRow { line, open_time_ms, open, high, low, close, volume })
+    }
+
+    fn value(&self, line: u64, column: &'static str, value: &str, fits: String) -> CandleError {
+        CandleError::Value { file: self.file.clone(), line, column, value: value.chars().take(48).collect(), fits }
+    }
+}
+
+impl Iterator for CandleReader {
+    type Item = Result<CandleRow, CandleError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let record = self.records.next()?;
+        let read = self.read(record);
+        self.failed = read.is_err();
+        Some(read)
+    }
+}
+
+fn is_gzip(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "gz")
+}
+
+fn unreadable(file: &Path, error: &csv::Error) -> CandleError {
+    if let csv::ErrorKind::Io(io) = error.kind() {
+        let source = io::Error::new(io.kind(), io.to_string());
+        let file = file.to_owned();
+        return if is_gzip(&file) { CandleError::Gzip { file, source } } else { CandleError::Io { file, source } };
+    }
+    let line = error.position().map_or(0, csv::Position::line);
+    CandleError::Line { file: file.to_owned(), line, reason: error.to_string() }
+}
+
+fn columns(file: &Path, header: &StringRecord) -> Result<[usize; 6], CandleError> {
+    let mut found = [0; 6];
+    for (place, column) in found.iter_mut().zip(COLUMNS) {
+        *place = header.iter().position(|name| name == column).ok_or_else(|| CandleError::Column {
+            file: file.to_owned(),
+            column,
+            has: header.iter().collect::<Vec<_>>().join(","),
+        })?;
+    }
+    Ok(found)
+}
+
 /// Candles without a gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candles {
@@ -91,7 +227,18 @@ impl Candles {
     /// # Errors
     /// [`CandleError`] names the file, the line, the column, the value and what fits.
     pub fn read(file: &Path) -> Result<Self, CandleError> {
-        Table { file }.parse(&read_text(file)?)
+        let mut reader = CandleReader::open(file)?;
+        let (mut path, mut step, mut before) = (Vec::new(), None, None);
+        while let Some(row) = reader.next() {
+            let row = row?;
+            if let Some(before) = before {
+                step = Some(length(&reader, before, &row, step)?);
+            }
+            before = Some(row.open_time_ms);
+            path.push(row.path());
+        }
+        let short = CandleError::TooShort { file: file.to_owned(), candles: path.len() };
+        Ok(Self { step_ms: step.ok_or(short)?, path })
     }
 
     /// How many there are.
@@ -120,7 +267,7 @@ pub(crate) fn read_text(file: &Path) -> Result<String, CandleError> {
     let failed = |source| CandleError::Io { file: file.to_owned(), source };
     let mut text = String::new();
     let mut raw = File::open(file).map_err(failed)?;
-    if file.extension().is_some_and(|extension| extension == "gz") {
+    if is_gzip(file) {
         let gzip = |source| CandleError::Gzip { file: file.to_owned(), source };
         MultiGzDecoder::new(raw).read_to_string(&mut text).map_err(gzip)?;
     } else {
@@ -129,90 +276,16 @@ pub(crate) fn read_text(file: &Path) -> Result<String, CandleError> {
     Ok(text)
 }
 
-struct Row {
-    line: u64,
-    open_time_ms: i64,
-    path: [Price; 4],
-}
-
-struct Table<'a> {
-    file: &'a Path,
-}
-
-impl Table<'_> {
-    fn parse(&self, text: &str) -> Result<Candles, CandleError> {
-        let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
-        let header = reader.headers().map_err(|e| self.unreadable(&e))?.clone();
-        if header.is_empty() {
-            return Err(CandleError::TooShort { file: self.file.to_owned(), candles: 0 });
+/// How far a row is from the one before it, which must be as far as all others are.
+fn length(reader: &CandleReader, before: i64, row: &CandleRow, expected: Option<u64>) -> Result<u64, CandleError> {
+    let wrong = |fits| reader.value(row.line, COLUMNS[0], &row.open_time_ms.to_string(), fits);
+    let step = row.open_time_ms.checked_sub(before).and_then(|step| u64::try_from(step).ok());
+    let step = step.ok_or_else(|| wrong(format!("later than the line before, {before}")))?;
+    match expected {
+        Some(expected) if step != expected => {
+            Err(wrong(format!("{expected} ms after the line before: there is a gap, or the candles change their length")))
         }
-        let columns = self.columns(&header)?;
-        let mut rows: Vec<Row> = Vec::new();
-        let mut step = None;
-        for record in reader.records() {
-            let row = self.row(&record.map_err(|e| self.unreadable(&e))?, &columns)?;
-            if let Some(before) = rows.last() {
-                step = Some(self.step(before, &row, step)?);
-            }
-            rows.push(row);
-        }
-        let short = CandleError::TooShort { file: self.file.to_owned(), candles: rows.len() };
-        Ok(Candles { step_ms: step.ok_or(short)?, path: rows.into_iter().map(|row| row.path).collect() })
-    }
-
-    fn unreadable(&self, error: &csv::Error) -> CandleError {
-        let line = error.position().map_or(0, csv::Position::line);
-        CandleError::Line { file: self.file.to_owned(), line, reason: error.to_string() }
-    }
-
-    fn columns(&self, header: &StringRecord) -> Result<[usize; 6], CandleError> {
-        let mut found = [0; 6];
-        for (place, column) in found.iter_mut().zip(COLUMNS) {
-            *place = header.iter().position(|name| name == column).ok_or_else(|| CandleError::Column {
-                file: self.file.to_owned(),
-                column,
-                has: header.iter().collect::<Vec<_>>().join(","),
-            })?;
-        }
-        Ok(found)
-    }
-
-    fn row(&self, record: &StringRecord, columns: &[usize; 6]) -> Result<Row, CandleError> {
-        let line = record.position().map_or(0, csv::Position::line);
-        let cell = |column: usize| record.get(columns[column]).unwrap_or_default();
-        let price = |column: usize| {
-            let fits = |e| self.value(line, COLUMNS[column], cell(column), format!("a price: {e}"));
-            cell(column).parse::<Price>().map_err(fits)
-        };
-        let whole = |_| self.value(line, COLUMNS[0], cell(0), "a whole number of milliseconds since 1970".into());
-        let open_time_ms = cell(0).parse().map_err(whole)?;
-        let (open, high, low, close) = (price(1)?, price(2)?, price(3)?, price(4)?);
-        if low > high {
-            return Err(self.value(line, "low", cell(3), format!("at most the high {high}")));
-        }
-        for (column, price) in [(1, open), (4, close)] {
-            if price < low || price > high {
-                return Err(self.value(line, COLUMNS[column], cell(column), format!("between the low {low} and the high {high}")));
-            }
-        }
-        let path = if close >= open { [open, low, high, close] } else { [open, high, low, close] };
-        Ok(Row { line, open_time_ms, path })
-    }
-
-    fn step(&self, before: &Row, row: &Row, expected: Option<u64>) -> Result<u64, CandleError> {
-        let wrong = |fits| self.value(row.line, COLUMNS[0], &row.open_time_ms.to_string(), fits);
-        let step = row.open_time_ms.checked_sub(before.open_time_ms).and_then(|step| u64::try_from(step).ok()).filter(|step| *step > 0);
-        let step = step.ok_or_else(|| wrong(format!("later than the line before, {}", before.open_time_ms)))?;
-        match expected {
-            Some(expected) if step != expected => {
-                Err(wrong(format!("{expected} ms after the line before: there is a gap, or the candles change their length")))
-            }
-            _ => Ok(step),
-        }
-    }
-
-    fn value(&self, line: u64, column: &'static str, value: &str, fits: String) -> CandleError {
-        CandleError::Value { file: self.file.to_owned(), line, column, value: value.chars().take(48).collect(), fits }
+        _ => Ok(step),
     }
 }
 

@@ -89,6 +89,11 @@ impl Exchange {
         &self.config
     }
 
+    /// Forgets what ended before this instant.
+    pub(crate) fn forget(&mut self, before: Timestamp) {
+        self.state.forget(before);
+    }
+
     /// What changed since the last call, to be written down before anyone hears of it.
     pub fn take_changes(&mut self) -> Vec<Change> {
         self.state.take_changes()

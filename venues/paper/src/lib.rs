@@ -40,7 +40,7 @@ mod follow;
 mod thread;
 
 pub use self::books::{AccountTruth, Order, Position, Truth, Wait};
-pub use self::candles::{CandleError, Candles};
+pub use self::candles::{CandleError, CandleReader, CandleRow, Candles};
 pub use self::config::{Config, ConfigError, Latency, PriceSource};
 pub use self::exchange::{Burn, Exchange, PaperError};
 pub use self::faults::{FaultConfig, FaultKind};

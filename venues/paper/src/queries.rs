@@ -29,6 +29,12 @@ impl Exchange {
         self.market.quotes(now)
     }
 
+    /// The quote of one instrument, where it has one.
+    #[must_use]
+    pub fn quote(&mut self, symbol: &VenueSymbol, now: Timestamp) -> Option<Quote> {
+        self.market.quote(symbol, now)
+    }
+
     /// The price at which positions are valued.
     #[must_use]
     pub fn mark(&mut self, symbol: &VenueSymbol, now: Timestamp) -> Option<Price> {

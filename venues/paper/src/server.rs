@@ -251,6 +251,28 @@ impl Server {
         self.exchange.quotes(now)
     }
 
+    /// The quote of one instrument at this instant, without latency or faults.
+    #[must_use]
+    pub fn quote(&mut self, symbol: &VenueSymbol, now: Timestamp) -> Option<Quote> {
+        self.exchange.quote(symbol, now)
+    }
+
+    /// Whether any order rests or waits.
+    #[must_use]
+    pub fn has_open_orders(&self) -> bool {
+        self.exchange.has_open_orders()
+    }
+
+    /// Forgets what is long over, for runs of any length: orders that ended before this instant with their trades, movements of money, and what
+    /// is remembered of requests. Balances, positions, what rests and burned ids stay. Only for a client that asks for nothing older, of an
+    /// exchange without a file: what was forgotten could be placed again.
+    pub fn forget(&mut self, before: Timestamp) {
+        self.exchange.forget(before);
+        while self.placements.front().is_some_and(|placement| placement.at < before) {
+            self.placements.pop_front();
+        }
+    }
+
     /// The price at which positions are valued.
     #[must_use]
     pub fn mark(&mut self, symbol: &VenueSymbol, now: Timestamp) -> Option<Price> {

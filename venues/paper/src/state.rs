@@ -146,6 +146,11 @@ impl State {
         Truth { epoch: self.epoch, accounts }
     }
 
+    /// Forgets what ended before this instant; balances, positions, what rests and what is used up stay.
+    pub(crate) fn forget(&mut self, before: Timestamp) {
+        self.accounts.values_mut().for_each(|account| account.forget(before));
+    }
+
     pub(crate) fn account(&self, id: &AccountId) -> Option<&AccountState> {
         self.accounts.get(id)
     }
@@ -249,6 +254,25 @@ impl AccountState {
         self.places.insert(order.number, self.truth.orders.len());
         self.numbers.entry(order.client_order_id().clone()).or_default().push(order.number);
         self.truth.orders.push(order);
+    }
+
+    /// Keeps orders that rest or changed since then, those that came together as one, with their trades; everything else anew from these.
+    fn forget(&mut self, before: Timestamp) {
+        let entry = |order: &Order| order.wait.and_then(|wait| wait.entry).unwrap_or(order.number);
+        let live = |order: &&Order| order.status == OrderStatus::Open || order.updated_at >= before;
+        let kept: BTreeSet<u64> = self.truth.orders.iter().filter(live).map(entry).collect();
+        let old = std::mem::take(self);
+        self.burned = old.burned;
+        self.truth = AccountTruth {
+            orders: Vec::new(),
+            fills: Vec::new(),
+            movements: old.truth.movements.into_iter().filter(|movement| movement.at >= before).collect(),
+            ..old.truth
+        };
+        old.truth.orders.into_iter().filter(|order| kept.contains(&entry(order))).for_each(|order| self.put_order(order));
+        let known = |fill: &FillReport| fill.venue_order_id.as_str().parse().is_ok_and(|number: u64| self.places.contains_key(&number));
+        let fills: Vec<FillReport> = old.truth.fills.into_iter().filter(known).collect();
+        fills.into_iter().for_each(|fill| self.put_fill(fill));
     }
 
     fn put_fill(&mut self, fill: FillReport) {
