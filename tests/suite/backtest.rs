@@ -168,7 +168,9 @@ fn one(handle: impl Fn(&AgentInput, &mut Context<'_>) + Send + Sync + 'static, s
 
 fn buy(trigger: &str, context: &mut Context<'_>) {
     let made = context.emit(trigger, |id, agent| {
-        let text = format!(r#"{{"id":"{id}","agent":"{agent}","asset":"BTC","direction":"long","confidence":"1","sizing":{{"notional":"1000"}}}}"#);
+        let text = format!(
+            r#"{{"id":"{id}","agent":"{agent}","asset":"BTC","direction":"long","confidence":"1","sizing":{{"notional":"1000"}}}}"#
+        );
         Signal::from_json(&text).unwrap()
     });
     made.unwrap();

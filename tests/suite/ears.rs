@@ -280,12 +280,22 @@ fn limits_change_while_it_runs_and_the_rest_is_refused_as_a_whole() {
 
 #[test]
 fn a_reader_of_a_journal_that_let_go_of_old_entries_is_told_and_an_old_id_is_never_a_new_signal() {
-    let text = TEMPLATE.replacen("[journal]", "[journal]\nsegment_entries = 1000\nretain_segments = 1", 1).replacen(
-        "[deployment.limits]",
-        "[other]",
-        1,
-    );
-    let text = text.split("[other]").next().unwrap();
+    let text = r#"
+        [journal]
+        segment_entries = 1000
+        retain_segments = 1
+        [[account]]
+        id = "hyperliquid-paper"
+        venue = "hyperliquid"
+        [account.paper]
+        balance = "10000"
+        [[agent]]
+        id = "demo"
+        [[deployment]]
+        id = "demo"
+        agent = "demo"
+        accounts = [{ account = "hyperliquid-paper" }]
+    "#;
     let home = Home::with_config(text);
     let mut engine = stay(&home);
     engine.tell(&signal("first", "demo", "HYPE", "100"));
