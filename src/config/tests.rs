@@ -365,7 +365,7 @@ fn paper_pays_funding_when_told_to() {
     assert_eq!((funding.rate.to_string(), funding.every), ("-0.00025".into(), Duration::from_secs(3600)));
     assert_eq!(funding.files[&"HYPE".parse().unwrap()], Path::new("/data/rates.csv.gz"));
     check(with("{ rate = \"2\" }"), &["account[0].paper.funding.rate", "between -1 and 1"]);
-    check(with("{ every = \"8\" }"), &["account[0].paper.funding.every", "8h"]);
+    check(with("{ every = \"8\" }"), &["account[0].paper.funding.every", "`8` is not a length of time"]);
     check(with("{ rats = \"1\" }"), &["account[0].paper.funding", "rats"]);
 }
 
