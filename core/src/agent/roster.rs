@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::TrySendError;
 
 use super::QUEUE;
 use super::feeds::Feeds;
 use super::input::{AgentInput, Subscription};
 use super::news::News;
 use super::status::{AgentStatus, Shared};
-use super::supervise::Channel;
+use super::supervise::{Channel, Handed};
 use crate::engine::{Kernel, note_dropped};
 use crate::executor::Setup;
 use crate::journal::ExecutionNumber;
@@ -48,12 +47,14 @@ impl Enlisted {
         let Some(channel) = &self.channel else { return false };
         // Counted before it is sent: the other end may take it at once.
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        let Err(error) = channel.try_send(input) else { return true };
-        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-        if matches!(error, TrySendError::Disconnected(_)) {
+        let handed = channel.hand(input);
+        if handed != Handed::Taken {
+            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        if handed == Handed::Gone {
             self.channel = None;
         }
-        false
+        handed == Handed::Taken
     }
 }
 

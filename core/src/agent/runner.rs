@@ -172,9 +172,9 @@ mod tests {
         Signal::from_json(&text).unwrap()
     }
 
-    struct Each(Box<dyn FnMut(&AgentInput, &mut Context<'_>) + Send>);
+    struct Each<F>(F);
 
-    impl Agent for Each {
+    impl<F: FnMut(&AgentInput, &mut Context<'_>) + Send> Agent for Each<F> {
         fn subscriptions(&self) -> Vec<Subscription> {
             Vec::new()
         }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn runner(each: impl FnMut(&AgentInput, &mut Context<'_>) + Send + 'static) -> Runner {
-        Runner::new("a".parse().unwrap(), || Box::new(Each(Box::new(each)))).unwrap()
+        Runner::new("a".parse().unwrap(), || Box::new(Each(each))).unwrap()
     }
 
     fn at(millis: u64) -> Now {

@@ -46,9 +46,25 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn try_send(&self, input: AgentInput) -> Result<(), TrySendError<AgentInput>> {
-        self.sender.try_send(input)
+    /// Hands over an input, if there is room.
+    pub(super) fn hand(&self, input: AgentInput) -> Handed {
+        match self.sender.try_send(input) {
+            Ok(()) => Handed::Taken,
+            Err(TrySendError::Full(_)) => Handed::Full,
+            Err(TrySendError::Disconnected(_)) => Handed::Gone,
+        }
     }
+}
+
+/// What became of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handed {
+    /// It waits for the instance.
+    Taken,
+    /// There is no room for it.
+    Full,
+    /// The instance is gone.
+    Gone,
 }
 
 /// How an instance ended.
