@@ -22,7 +22,7 @@ pub(crate) fn text_of(value: &Bound<'_, PyAny>) -> PyResult<String> {
 fn exact(value: &Bound<'_, PyAny>) -> PyResult<String> {
     let decimal = value.py().import("decimal")?.getattr("Decimal")?;
     if value.is_instance(&decimal)? {
-        return Ok(value.call_method1("__format__", ("f",))?.extract()?);
+        return value.call_method1("__format__", ("f",))?.extract();
     }
     let kind = value.get_type();
     let words = format!("{kind} cannot be part of it: give text, a Decimal, a list or a dict");

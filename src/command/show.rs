@@ -116,6 +116,9 @@ const EQUITY: &[Column] = &[
     money("in limits", "value"),
 ];
 
+/// Columns of [`EQUITY`] that are left out while there is nothing in them.
+const SOMETIMES: &[&str] = &["funding", "on hold", "in limits"];
+
 async fn list(options: &Options, request: Request, columns: &[Column], nothing: &str) -> Result<Done, CommandError> {
     let (config, _) = options.load()?;
     let answer = Backend::reading(&config).await?.ask(request).await?;
@@ -143,7 +146,14 @@ pub(crate) async fn fills(options: &Options) -> Result<Done, CommandError> {
 
 /// `omnivenue equity`.
 pub(crate) async fn equity(options: &Options) -> Result<Done, CommandError> {
-    list(options, Request::Equity, EQUITY, "no accounts").await
+    let (config, _) = options.load()?;
+    let answer = Backend::reading(&config).await?.ask(Request::Equity).await?;
+    let rows = || answer.as_array().into_iter().flatten();
+    // What is nothing everywhere takes no room.
+    let columns: Vec<Column> =
+        EQUITY.iter().filter(|column| !SOMETIMES.contains(&column.title()) || !column.is_idle(rows())).copied().collect();
+    options.output().either(&answer, || table(rows(), &columns, "no accounts"))?;
+    Ok(Done::Well)
 }
 
 /// `omnivenue status`.

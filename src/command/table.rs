@@ -51,6 +51,16 @@ pub(crate) const fn id(title: &'static str, key: &'static str) -> Column {
 }
 
 impl Column {
+    /// Its title.
+    pub(crate) const fn title(self) -> &'static str {
+        self.title
+    }
+
+    /// Whether no row has anything but zero in it.
+    pub(crate) fn is_idle<'a>(self, mut rows: impl Iterator<Item = &'a Value>) -> bool {
+        rows.all(|row| matches!(self.cell(row).as_str(), "-" | "0"))
+    }
+
     fn cell(self, row: &Value) -> String {
         let all: Vec<String> = self.key.split(' ').map(|key| shown(row.get(key))).collect();
         let cell = all.join(" ");
