@@ -26,10 +26,13 @@ pub(crate) fn btc(folder: &Path) -> PathBuf {
     path
 }
 
-/// The folder of the recorded ones, if there is one.
+/// The folder of the recorded ones, if there is one: none where `OMNIVENUE_DATA` is empty.
 pub(crate) fn data() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    std::env::var_os("OMNIVENUE_DATA").map(PathBuf::from).or_else(|| Some(beside()).filter(|folder| folder.join(BTC).is_file()))
+    match std::env::var_os("OMNIVENUE_DATA") {
+        Some(folder) => Some(PathBuf::from(folder)).filter(|folder| !folder.as_os_str().is_empty()),
+        None => Some(beside()).filter(|folder| folder.join(BTC).is_file()),
+    }
 }
 
 /// Where they are.
