@@ -151,16 +151,16 @@ impl Contract {
         let (one, share) = (Decimal::ONE, Decimal::ONE.checked_div(leverage.decimal())?);
         let (less, more) = (one.checked_sub(share)?, one.checked_add(share)?);
         let (under, over) = (one.checked_sub(maintenance.decimal())?, one.checked_add(maintenance.decimal())?);
-        let factor = match (self.is_inverse(), long) {
+        let (by, over_what) = match (self.is_inverse(), long) {
             // Of money: entry × (1 ∓ 1 / leverage) ÷ (1 ∓ maintenance).
-            (false, true) => less.checked_div(under)?,
-            (false, false) => more.checked_div(over)?,
+            (false, true) => (less, under),
+            (false, false) => (more, over),
             // Of coins: entry × (1 ± maintenance) ÷ (1 ± 1 / leverage).
-            (true, true) => over.checked_div(more)?,
-            (true, false) => under.checked_div(less)?,
+            (true, true) => (over, more),
+            (true, false) => (under, less),
         };
         let rounding = if long { RoundingStrategy::ToPositiveInfinity } else { RoundingStrategy::ToZero };
-        Price::new(entry.decimal().checked_mul(factor)?.round_dp_with_strategy(12, rounding)).ok()
+        Price::new(entry.decimal().checked_mul(by)?.checked_div(over_what)?.round_dp_with_strategy(12, rounding)).ok()
     }
 }
 

@@ -220,14 +220,17 @@ fn views_are_rebuilt_from_what_the_journal_still_holds() {
     let place = Place::new();
     let mut opened = open(&place.journal, options(Some(1))).unwrap();
     let book = serde_json::to_string(&omnivenue_core::executor::Book::default()).unwrap();
-    for upto in (50..=600).step_by(50) {
-        opened.journal.append(&plain(upto - 49..=upto)).unwrap();
-        opened.journal.snapshot(upto, &book).unwrap();
+    let mut last = 0;
+    // Segments are closed by a thread of their own, and what is let go of is noted by a later append.
+    while verify(&place.journal, &ChainKey::default(), None).unwrap().first == 1 {
+        assert!(last < 50_000, "nothing is ever let go of");
+        opened.journal.append(&plain(last + 1..=last + 50)).unwrap();
+        last += 50;
+        opened.journal.snapshot(last, &book).unwrap();
     }
-    opened.journal.append(&plain(601..=610)).unwrap();
+    opened.journal.append(&plain(last + 1..=last + 10)).unwrap();
     drop(opened);
-    assert!(verify(&place.journal, &ChainKey::default(), None).unwrap().first > 1);
-    assert_eq!(rebuild_views(&place.journal).unwrap(), 610);
+    assert_eq!(rebuild_views(&place.journal).unwrap(), last + 10);
     let opened = open(&place.journal, options(Some(1))).unwrap();
-    assert_eq!(opened.journal.last_seq(), 610);
+    assert_eq!(opened.journal.last_seq(), last + 10);
 }

@@ -99,7 +99,10 @@ async fn leverage_is_set_while_flat_and_whole() {
     bench.place(&order).await.unwrap();
     // The position holds it now.
     assert!(bench.try_order(json!({"leverage": "5"})).await.is_none());
-    assert!(bench.story().contains("it is changed only while flat"), "{}", bench.story());
+    assert!(bench.story().contains("leverage_conflict"), "{}", bench.story());
+    let request = OrderRequest { leverage: parse("5"), ..order.request().clone() };
+    let refused = bench.account.ready(&request).await.unwrap_err();
+    assert!(refused.to_string().contains("it is changed only while flat"), "{refused}");
     assert!(bench.try_order(json!({"leverage": "2.5", "asset": "BTC", "sizing": {"quantity": "0.001"}})).await.is_none());
     assert!(bench.story().contains("leverage 2.5 is not whole"));
     assert!(bench.try_order(json!({"leverage": "4"})).await.is_some());
