@@ -113,7 +113,7 @@ enum Verb {
     Schema(schema::Schema),
     /// Send one signal to all its venues and wait for what becomes of it
     Signal(Box<signal::SendSignal>),
-    /// Carry out signals from a file or stdin, and those of the configured agents; serves other commands
+    /// Carry out signals from a file or stdin, and the configured agents'; serves other commands
     Run(run::Run),
     /// The configured agents: how each is, what it missed, what it holds
     Agents,
