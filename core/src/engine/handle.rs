@@ -215,6 +215,19 @@ impl Engine {
 
     /// Carries out a signal: one leg per deployment and account. The same id with the same body is the same execution for ever.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # use omnivenue_core::engine::Wait;
+    /// # use omnivenue_core::model::signal::Signal;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// let text = r#"{"id": "tweet-42", "agent": "demo", "asset": "HYPE", "direction": "long", "sizing": {"notional": "500"}}"#;
+    /// let execution = engine.execute(Signal::from_json(text)?, Wait::Settled).await?;
+    /// for leg in &execution.legs {
+    ///     println!("{}: {} {}", leg.account, leg.state, leg.filled_quantity);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`CommandError::Conflict`] when the id was used with another body, [`CommandError::Invalid`] when the configuration does not know its
     /// agent, venue or asset, [`CommandError::JournalUnwritable`] when nothing can be written down.
@@ -225,6 +238,17 @@ impl Engine {
 
     /// Closes positions: one leg per position. The same id with the same target is the same execution for ever.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # use omnivenue_core::engine::Wait;
+    /// # use omnivenue_core::model::close::{CloseRequest, CloseTarget};
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// let request = CloseRequest::new("close-hype-1".parse()?, CloseTarget::Asset("HYPE".parse()?));
+    /// let closed = engine.close_positions(request, Wait::Settled).await?;
+    /// println!("{:?}", closed.status);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`Self::execute`].
     pub async fn close_positions(&self, request: CloseRequest, wait: Wait) -> Result<Execution, EngineError> {
@@ -232,6 +256,15 @@ impl Engine {
     }
 
     /// What became of a signal or a request to close; `None` when there never was one of that id.
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// if let Some(execution) = engine.execution(&"tweet-42".parse()?).await? {
+    ///     println!("{:?}", execution.status);
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`EngineError::Store`] when the journal cannot be read.
@@ -241,6 +274,13 @@ impl Engine {
 
     /// Asks the venues to cancel what rests of a signal; returns once that is on its way. What traded stays, and the leg tells how it ended.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// engine.cancel(&"tweet-42".parse()?).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`CommandError::NotFound`] when there never was such a signal, or it is over.
     pub async fn cancel(&self, id: &SignalId) -> Result<(), EngineError> {
@@ -249,6 +289,15 @@ impl Engine {
 
     /// Answers whether a signal that waits for a person may be carried out: in one deployment, or in all in which it waits. At a yes each leg
     /// is sized and checked anew; at a no it ends, refused. The same answer again changes nothing.
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # use omnivenue_core::engine::Wait;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// let execution = engine.approve(&"tweet-42".parse()?, None, true, "looks right".into(), Wait::Settled).await?;
+    /// println!("{:?}", execution.status);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`CommandError::NotFound`] when nothing of it waits, or it has waited for too long; [`CommandError::Answered`] when the answer was
@@ -266,6 +315,15 @@ impl Engine {
 
     /// Settles an unknown order by a person's verdict, journaled with the reason. The venue's own word, should it come later, prevails.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # use omnivenue_core::journal::Verdict;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// // The order was looked up on the venue's own page: it is nowhere.
+    /// engine.resolve("fd464a66d6b620bc80e043d719659d82".parse()?, Verdict::Absent, "not on the venue's page".into()).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`CommandError::NotFound`] when there is no such order, or it is not unknown.
     pub async fn resolve(&self, order: ClientOrderId, verdict: Verdict, reason: String) -> Result<(), EngineError> {
@@ -277,6 +335,15 @@ impl Engine {
     /// is restarted. A stronger mode over a weaker one strengthens it; a weaker one over a stronger one changes nothing: the report says
     /// which holds. It does not wait until all is carried out: ask [`Self::kill_report`] for how far it is.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # use omnivenue_core::journal::{KillMode, KillScope};
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = engine.kill(KillScope::All, KillMode::Flatten, "something is wrong".into()).await?;
+    /// println!("{}", serde_json::to_string(&report)?);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`CommandError::JournalUnwritable`] when it holds, but in this process only. [`EngineError::Closed`] when the engine is.
     pub async fn kill(&self, scope: KillScope, mode: KillMode, reason: String) -> Result<KillReport, EngineError> {
@@ -285,6 +352,15 @@ impl Engine {
     }
 
     /// What a latch of the kill switch has come to: each entry and each position in its scope, and what confirms it.
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # use omnivenue_core::journal::KillScope;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = engine.kill_report(&KillScope::All).await?;
+    /// println!("{}", serde_json::to_string(&report)?);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`CommandError::NotFound`] when the switch is not on for this scope. [`EngineError::Closed`] when the engine is.
@@ -295,6 +371,13 @@ impl Engine {
 
     /// What each latch of the kill switch has come to.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// println!("{} latches are on", engine.kill_reports().await?.len());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
     pub async fn kill_reports(&self) -> Result<Vec<KillReport>, EngineError> {
@@ -304,6 +387,14 @@ impl Engine {
     /// Lifts the kill switch of a scope; of an account, its halt too. What it had closed need not be closed any more. Where the kill switch
     /// has a secret, a latch is lifted only by that; a halt alone needs none.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # use omnivenue_core::journal::KillScope;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// engine.resume(KillScope::All, "it was a false alarm".into(), None).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`CommandError::Denied`] when the secret is missing or another. [`EngineError::Closed`] when the engine is.
     pub async fn resume(&self, scope: KillScope, reason: String, secret: Option<Secret>) -> Result<(), EngineError> {
@@ -311,6 +402,13 @@ impl Engine {
     }
 
     /// Starts comparing every account with its venue now; [`Self::health`] tells when each was compared.
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// engine.reconcile().await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
@@ -321,6 +419,13 @@ impl Engine {
     /// Takes the venue's truth about an account for ours, by a person's word that is journaled with the reason: every difference that is seen
     /// now is booked as not ours, what the venue no longer holds of ours is given up, and the halt of the account is lifted. Nothing is sold.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// engine.adopt("main".parse()?, "I sold the rest by hand".into()).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`CommandError::NotFound`] when there is no such account, it has not been compared yet, or the reason is empty.
     pub async fn adopt(&self, account: AccountId, reason: String) -> Result<(), EngineError> {
@@ -330,6 +435,15 @@ impl Engine {
     /// Orders of others that rested on our accounts when these were last compared, at most 200 of each. They are not ours: nothing here
     /// cancels them.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// for order in engine.foreign_orders().await? {
+    ///     println!("{} rests on {}", order.venue_order_id, order.account);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
     pub async fn foreign_orders(&self) -> Result<Vec<ForeignOrder>, EngineError> {
@@ -337,6 +451,15 @@ impl Engine {
     }
 
     /// Open virtual positions.
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// for position in engine.positions().await? {
+    ///     println!("{} {} {}", position.account, position.instrument, position.quantity);
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
@@ -346,6 +469,15 @@ impl Engine {
 
     /// Orders of recent executions, and every order of which more may become known.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// for order in engine.orders().await? {
+    ///     println!("{} {}", order.client_order_id, order.state);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
     pub async fn orders(&self) -> Result<Vec<OrderSummary>, EngineError> {
@@ -353,6 +485,15 @@ impl Engine {
     }
 
     /// Trades of recent executions.
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// for fill in engine.fills().await? {
+    ///     println!("{} at {}", fill.quantity, fill.price);
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
@@ -362,6 +503,15 @@ impl Engine {
 
     /// Money, per account and currency, and per deployment on it.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// for line in engine.equity().await? {
+    ///     println!("{}", serde_json::to_string(&line)?);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
     pub async fn equity(&self) -> Result<Vec<EquityReport>, EngineError> {
@@ -370,6 +520,16 @@ impl Engine {
 
     /// Equity of all accounts together, in the currency of the limits at the stated rates; `None` when a part of it is unknown.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// match engine.total_equity().await? {
+    ///     Some(equity) => println!("{equity}"),
+    ///     None => println!("a part of it is not known"),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
     pub async fn total_equity(&self) -> Result<Option<Amount>, EngineError> {
@@ -377,6 +537,14 @@ impl Engine {
     }
 
     /// How the engine and its accounts stand.
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// let health = engine.health().await?;
+    /// println!("{}, {} orders may have taken effect", health.status, health.unknown.len());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
@@ -387,6 +555,15 @@ impl Engine {
     /// Where an asset could be traded now: by venue, account and instrument whether it is ready or why not, at which prices and on which terms,
     /// and for each deployment there what would become of the smallest order. Nothing is reserved by asking.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// for place in engine.availability(&"HYPE".parse()?).await? {
+    ///     println!("{}", serde_json::to_string(&place)?);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is.
     pub async fn availability(&self, asset: &Asset) -> Result<Vec<Availability>, EngineError> {
@@ -395,6 +572,26 @@ impl Engine {
 
     /// Has one more check of the user's own asked about every signal from now on. Those that must be asked from the first signal on are given
     /// with [`Parts::user_gates`].
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # use omnivenue_core::gates::{UserGate, UserGateError, UserQuestion, UserVerdict};
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// struct Cautious;
+    ///
+    /// impl UserGate for Cautious {
+    ///     fn name(&self) -> &str {
+    ///         "cautious"
+    ///     }
+    ///
+    ///     fn check(&self, question: &UserQuestion) -> Result<UserVerdict, UserGateError> {
+    ///         Ok(if question.quote.is_some() { UserVerdict::Pass } else { UserVerdict::Refuse("there is no price".into()) })
+    ///     }
+    /// }
+    ///
+    /// engine.add_gate(std::sync::Arc::new(Cautious)).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`CommandError::Invalid`] when its name is empty, too long or taken. [`EngineError::Closed`] when the engine is.
@@ -415,6 +612,13 @@ impl Engine {
     /// Erases what the caller attached to a signal from the journal, for ever; its hash stays, and so does an entry that says that and when it
     /// was erased. Returns once it is gone. Copies that were made of the journal keep it. The same again changes nothing else.
     ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// engine.erase_metadata(&"tweet-42".parse()?).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`CommandError::NotFound`] when there is no such signal or nothing was attached to it.
     pub async fn erase_metadata(&self, signal: &SignalId) -> Result<(), EngineError> {
@@ -423,6 +627,26 @@ impl Engine {
 
     /// Puts an agent to work on a thread of its own. `factory` makes its first instance there, and a new one after each panic, within the
     /// budget of `supervision`. One of the same name that is at work is ended.
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # use omnivenue_core::agent::{Agent, AgentInput, Context, Subscription, Supervision};
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// struct Quiet;
+    ///
+    /// impl Agent for Quiet {
+    ///     fn subscriptions(&self) -> Vec<Subscription> {
+    ///         Vec::new()
+    ///     }
+    ///
+    ///     fn handle(&mut self, _: &AgentInput, _: &mut Context<'_>) {}
+    /// }
+    ///
+    /// // A new instance is made at the start and after each panic.
+    /// let handle = engine.attach("demo".parse()?, Box::new(|| Box::new(Quiet)), Supervision::default()).await?;
+    /// println!("{:?}", handle.status());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`EngineError::Closed`] when the engine is; [`CommandError::Invalid`] when the configuration has no such agent, or the machine gives no
@@ -441,6 +665,13 @@ impl Engine {
     }
 
     /// Ends an agent once it has taken what waits for it. Its positions and orders stay, and are looked after.
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// engine.detach(&"demo".parse()?).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`CommandError::NotFound`] when none of that name is at work; [`EngineError::Closed`].
@@ -469,6 +700,20 @@ impl Engine {
 
     /// The durable entries after `since`, and those that follow: from memory for who keeps up, from the journal for who does not. A slow reader
     /// delays nobody and makes nothing grow; what the journal no longer keeps is told as [`super::EventItem::Missed`].
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # use omnivenue_core::engine::EventItem;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut feed = engine.events(0);
+    /// while let Some(item) = feed.next().await? {
+    ///     match item {
+    ///         EventItem::Entry(entry) => println!("{} {}", entry.seq, entry.event["event"]),
+    ///         EventItem::Missed { missed } => println!("no longer kept: {missed:?}"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn events(&self, since: u64) -> EventFeed {
         EventFeed::new(Arc::clone(&self.archive), Arc::clone(&self.events), self.durable.clone(), since)
@@ -476,6 +721,16 @@ impl Engine {
 
     /// Makes what was decided durable, stops the engine and gives up the journal. Orders that rest stay at the venues. Stops that the engine
     /// runs are handed to their venues where these can hold them.
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// if let Err(error) = engine.shutdown().await {
+    ///     // It runs stops that no venue can hold: close these positions first.
+    ///     println!("{}: {error}", error.code());
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`CommandError::Unprotected`] when a stop would be gone with the engine: it goes on; see [`Self::shutdown_unprotected`].
@@ -485,6 +740,13 @@ impl Engine {
     }
 
     /// As [`Self::shutdown`], leaving positions whose stop the engine runs without one. They are looked after again from the next start on.
+    ///
+    /// ```
+    /// # use omnivenue_core::engine::Engine;
+    /// # async fn example(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
+    /// engine.shutdown_unprotected().await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`EngineError::Closed`] when it was closed already.
