@@ -203,6 +203,8 @@ impl Running {
 
     /// Prints how what is still on its way stands; it goes on at the next start.
     async fn abandon(&mut self) -> Result<(), CommandError> {
+        // What was started just now hands its signal over first.
+        tokio::task::yield_now().await;
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
         for (line, id) in std::mem::take(&mut self.pending) {

@@ -283,8 +283,10 @@ impl Step<'_> {
 
     fn wanted(&self, entry: LegRef, kind: ExitKind) -> Wanted {
         let Some(guard) = self.book.guard(entry) else {
-            // Exits that traveled with an entry wait for it to fill.
-            let waits = self.book.leg(entry).is_some_and(|leg| !leg.state.is_done() || leg.orders.iter().any(OrderRecord::is_unsettled));
+            // Exits that traveled with an entry wait for it to fill. Where what had filled was closed again, they go: the rest gets its own.
+            let alive = |leg: &LegRecord| !leg.state.is_done() || leg.orders.iter().any(OrderRecord::is_unsettled);
+            let untraded = |leg: &LegRecord| leg.filled().is_ok_and(|filled| filled.quantity.is_zero());
+            let waits = self.book.leg(entry).is_some_and(|leg| alive(leg) && untraded(leg));
             return if waits { Wanted::AsItIs } else { Wanted::Nothing };
         };
         let ready = self.live.accounts.get(&guard.lot.account).is_some_and(|account| account.ready);
