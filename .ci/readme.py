@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Keeps the README and the pages of docs/ true: the README's Rust program is the example's, line by line. `readme.py config N` prints the Nth
-configuration of them all, whole, to be tried: one that shows accounts alone gets an agent that trades on them."""
+configuration of them all, whole, to be tried: one that shows a part gets the accounts, agents and deployments that it lacks."""
 
 import pathlib
 import re
@@ -17,12 +17,21 @@ def blocks(language):
     return found
 
 
+def ids(text, table):
+    return re.findall(rf'^\[\[{table}\]\]\nid = "(.+?)"', text, re.M)
+
+
 def config(number):
     text = blocks("toml")[number]
-    if "[[agent]]" in text:
-        return text
-    accounts = ", ".join(f'{{ account = "{name}" }}' for name in re.findall(r'^id = "(.+)"$', text, re.M))
-    return f'{text}\n[[agent]]\nid = "demo"\n\n[[deployment]]\nid = "demo"\nagent = "demo"\naccounts = [{accounts}]\n'
+    if not ids(text, "account"):
+        text += '\n[[account]]\nid = "practice"\nvenue = "hyperliquid"\npaper = { preset = "hyperliquid" }\n'
+    if not ids(text, "agent"):
+        text += '\n[[agent]]\nid = "demo"\n'
+    if not ids(text, "deployment"):
+        accounts = ", ".join(f'{{ account = "{name}" }}' for name in ids(text, "account"))
+        for agent in ids(text, "agent"):
+            text += f'\n[[deployment]]\nid = "{agent}"\nagent = "{agent}"\naccounts = [{accounts}]\n'
+    return text
 
 
 def main():
